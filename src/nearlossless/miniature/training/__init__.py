@@ -1,0 +1,1 @@
+"""Training of the miniature, from nothing to the weights that ship: `python -m nearlossless.miniature.training`."""
