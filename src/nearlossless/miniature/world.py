@@ -130,7 +130,7 @@ def held_out_scenes(count: int, *, seed: int = 0) -> list[Scene]:
     return list(scenes.values())
 
 
-def _background_HWC(scene: Scene, height: int, width: int) -> np.ndarray:
+def _background(scene: Scene, height: int, width: int) -> np.ndarray:
     light = np.array(COLOURS[scene.background], dtype=np.float64)
     y, x = np.mgrid[0:height, 0:width] / OVERSAMPLING
     if scene.pattern == "stripes":
@@ -142,7 +142,8 @@ def _background_HWC(scene: Scene, height: int, width: int) -> np.ndarray:
     else:
         dark_share = np.zeros_like(x)
     tone = 1 - (1 - SECOND_TONE) * dark_share[..., None]
-    return np.rint(light * tone).astype(np.uint8)
+    colours: np.ndarray = np.rint(light * tone).astype(np.uint8)
+    return colours
 
 
 def _star(x: float, y: float, radius: float) -> list[tuple[float, float]]:
@@ -179,7 +180,7 @@ def draw(scene: Scene, height: int = 128, width: int = 128) -> Image.Image:
         RGB picture of `width` x `height` pixels. Shapes scale with the shorter side, patterns do not.
     """
     size = (height * OVERSAMPLING, width * OVERSAMPLING)
-    picture = Image.fromarray(_background_HWC(scene, *size))
+    picture = Image.fromarray(_background(scene, *size))
     canvas = ImageDraw.Draw(picture)
     for shape in scene.shapes:
         _draw_shape(canvas, shape, *size)

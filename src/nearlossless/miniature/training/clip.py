@@ -2,14 +2,14 @@
 
 import random
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 from transformers import CLIPModel, CLIPTokenizer
 
-from nearlossless.miniature.architecture import DEFAULT_SIZE, build_clip
+from nearlossless.miniature.architecture import CLIP_WIDTHS, DEFAULT_SIZE, build_clip
 from nearlossless.miniature.tokenizers import MAX_LENGTH
 from nearlossless.miniature.training.loop import train
 
@@ -19,10 +19,20 @@ if TYPE_CHECKING:
 # CLIP's own normalization constants (Radford et al. 2021); the image processor that ships uses the same.
 IMAGE_MEAN = (0.48145466, 0.4578275, 0.40821073)
 IMAGE_STD = (0.26862954, 0.26130258, 0.27577711)
+
+
+class Tower(NamedTuple):
+    """Size of a text tower."""
+
+    width: int
+    layers: int
+    activation: str
+
+
 TOWERS = {
-    "text_encoder": {"width": 48, "layers": 2, "activation": "quick_gelu"},
-    "text_encoder_2": {"width": 80, "layers": 2, "activation": "gelu"},
-    "judge": {"width": 96, "layers": 3, "activation": "quick_gelu"},
+    "text_encoder": Tower(CLIP_WIDTHS["text_encoder"], 2, "quick_gelu"),
+    "text_encoder_2": Tower(CLIP_WIDTHS["text_encoder_2"], 2, "gelu"),
+    "judge": Tower(96, 3, "quick_gelu"),
 }
 
 
@@ -60,18 +70,15 @@ def contrastive_loss(clip: CLIPModel, token_ids: Tensor, pixels_BCHW: Tensor) ->
     return (text_loss + image_loss) / 2
 
 
-def train_clip(name: str, pictures: "Pictures", tokenizer_folder: Path, folder: Path, *, steps: int, batch: int) -> CLIPModel:
+def train_clip(
+    name: str, pictures: "Pictures", tokenizer_folder: Path, folder: Path, *, steps: int, batch: int
+) -> CLIPModel:
     """Train one CLIP of `TOWERS` on the default size. Every name draws other batches and other first weights."""
     seed = 10 + list(TOWERS).index(name)
     torch.manual_seed(seed)
     device, size = pictures.device, (DEFAULT_SIZE, DEFAULT_SIZE)
-    settings = TOWERS[name]
-    clip = build_clip(
-        tokenizer_folder,
-        width=int(settings["width"]),
-        layers=int(settings["layers"]),
-        activation=str(settings["activation"]),
-    ).to(device)
+    tower = TOWERS[name]
+    clip = build_clip(tokenizer_folder, width=tower.width, layers=tower.layers, activation=tower.activation).to(device)
     ids = tokenize(CLIPTokenizer.from_pretrained(tokenizer_folder), pictures.captions[size]).to(device)
 
     def loss(_: random.Random, generator: torch.Generator) -> Tensor:

@@ -2,7 +2,6 @@
 
 import copy
 import math
-import os
 import random
 import time
 from collections.abc import Callable
@@ -43,7 +42,7 @@ def _save(path: Path, step: int, model: nn.Module, ema: nn.Module, optimizer: to
     partial = path.with_suffix(".partial")
     # T5 ties tensors: safetensors wants every name to own its memory.
     save_file({name: value.detach().cpu().clone() for name, value in tensors.items()}, partial, {"step": str(step)})
-    os.replace(partial, path)
+    partial.replace(path)
 
 
 def _restore(path: Path, model: nn.Module, ema: nn.Module, optimizer: torch.optim.Optimizer) -> int:
@@ -95,13 +94,13 @@ def train(
     optimizer = torch.optim.AdamW(model.parameters(), lr=peak, weight_decay=0.01, betas=(0.9, 0.99))
     first = _restore(path, model, ema, optimizer)
     ema_pairs = list(zip(ema.parameters(), model.parameters(), strict=True))
-    averaged, current = [pair[0] for pair in ema_pairs], [pair[1].data for pair in ema_pairs]
+    averaged, current = [pair[0].data for pair in ema_pairs], [pair[1].data for pair in ema_pairs]
     saved_at, shown = time.monotonic(), float("nan")
     bar = tqdm(range(first, steps), initial=first, total=steps, desc=name, mininterval=2.0)
     for step in bar:
         for group in optimizer.param_groups:
             group["lr"] = learning_rate(step, steps=steps, peak=peak)
-        chance = random.Random((seed << 32) + step)
+        chance = random.Random((seed << 32) + step)  # noqa: S311 (no secret)
         generator = torch.Generator(device).manual_seed((seed << 32) + step)
         with torch.autocast(device.type, dtype=torch.bfloat16, enabled=device.type == "cuda"):
             value = loss(chance, generator)

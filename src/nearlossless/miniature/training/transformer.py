@@ -9,7 +9,7 @@ from diffusers import AutoencoderKL
 from torch import Tensor, nn
 from transformers import CLIPTextModelWithProjection, CLIPTokenizer, T5TokenizerFast
 
-from nearlossless.miniature.architecture import SHIFT, T5_WIDTH, VAE_SCALE, build_t5, build_transformer
+from nearlossless.miniature.architecture import SHIFT, T5_WIDTH, build_t5, build_transformer
 from nearlossless.miniature.tokenizers import MAX_LENGTH
 from nearlossless.miniature.training.clip import tokenize
 from nearlossless.miniature.training.loop import train
@@ -65,7 +65,9 @@ class Denoiser(nn.Module):
         self.transformer = build_transformer()
         self.text_encoder_3 = build_t5()
 
-    def forward(self, noisy_BCHW: Tensor, sigma_B: Tensor, t5_ids: Tensor, clip_embeds: Tensor, pooled: Tensor) -> Tensor:
+    def forward(
+        self, noisy_BCHW: Tensor, sigma_B: Tensor, t5_ids: Tensor, clip_embeds: Tensor, pooled: Tensor
+    ) -> Tensor:
         """Predicted velocity (noise minus latents), laid out as SD3's pipeline lays out its text tokens."""
         t5_embeds = self.text_encoder_3(t5_ids)[0]
         clip_embeds = nn.functional.pad(clip_embeds, (0, T5_WIDTH - clip_embeds.shape[-1]))

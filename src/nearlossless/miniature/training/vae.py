@@ -52,5 +52,7 @@ def train_vae(pictures: Pictures, folder: Path, *, steps: int) -> AutoencoderKL:
     with torch.inference_mode():
         sample = pictures.batch(SIZES[0], torch.arange(min(512, len(pictures.captions[SIZES[0]]))))
         means = torch.cat([trained.encode(part).latent_dist.mean for part in sample.split(32)])
-    trained.register_to_config(shift_factor=round(float(means.mean()), 5), scaling_factor=round(float(1 / means.std()), 5))
+    trained.register_to_config(
+        shift_factor=round(float(means.mean()), 5), scaling_factor=round(float(1 / means.std()), 5)
+    )
     return trained

@@ -1,0 +1,86 @@
+"""Take over candidates for expected pictures from a report folder, checked, with a reason, each written whole."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from nearlossless.atomic import write_bytes, write_text
+from nearlossless.baselines import CANDIDATES, EXPECTED, Sidecar, read_picture, read_sidecar
+from nearlossless.cases import find_case
+
+
+class ApprovalError(Exception):
+    """Candidates that cannot be taken over; nothing was written."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Candidate:
+    """One checked candidate, and the picture it replaces, if any."""
+
+    case: str
+    hardware: str
+    name: str
+    sidecar: Sidecar
+    source: Path
+    target: Path
+    former: Sidecar | None
+
+
+def find_candidates(report: Path, baselines: Path) -> list[Candidate]:
+    """
+    Every candidate of a report folder, checked like an untrusted file: case, size, hash, decodable.
+
+    Raises:
+        ApprovalError: There is none, or one of them is damaged or belongs to no case.
+    """
+    found = list(_candidates(report / CANDIDATES, baselines))
+    if not found:
+        raise ApprovalError(f"{report}: no candidates here; a run with --update-baselines writes them")
+    return found
+
+
+def _candidates(root: Path, baselines: Path) -> Iterator[Candidate]:
+    for sidecar_path in sorted(root.glob(f"*/*/{EXPECTED}/*.json")):
+        case_name, hardware = sidecar_path.parts[-4], sidecar_path.parts[-3]
+        case = find_case(baselines, case_name)  # the name of a known case cannot leave the folder
+        picture_path = sidecar_path.with_suffix(".png")
+        if sidecar_path.is_symlink() or picture_path.is_symlink():
+            raise ApprovalError(f"{sidecar_path}: is a link")
+        try:
+            sidecar = read_sidecar(sidecar_path)
+            read_picture(picture_path, (sidecar.width, sidecar.height), sidecar.sha256)
+        except (OSError, ValueError) as error:
+            raise ApprovalError(f"{sidecar_path}: {error}") from None
+        target = baselines / case.name / hardware / EXPECTED / picture_path.name
+        yield Candidate(
+            case=case_name,
+            hardware=hardware,
+            name=picture_path.stem,
+            sidecar=sidecar,
+            source=picture_path,
+            target=target,
+            former=_former(target.with_suffix(".json")),
+        )
+
+
+def _former(path: Path) -> Sidecar | None:
+    try:
+        return read_sidecar(path)
+    except (OSError, ValueError):
+        return None
+
+
+def approve(candidates: list[Candidate], reason: str, done: Callable[[Candidate], None]) -> None:
+    """
+    Write each candidate over its expected picture.
+
+    The picture is replaced before its sidecar: if the run ends between the two, the hashes differ and the
+    picture is refused, never silently believed.
+    """
+    if not reason.strip():
+        raise ApprovalError("a reason is needed: it is kept beside every picture")
+    for candidate in candidates:
+        write_bytes(candidate.target, candidate.source.read_bytes())
+        accepted = candidate.sidecar.model_copy(update={"accepted_because": reason.strip()})
+        write_text(candidate.target.with_suffix(".json"), accepted.model_dump_json(indent=1) + "\n")
+        done(candidate)

@@ -1,0 +1,52 @@
+"""Backends make pipelines faster. One file a backend; a user's own is `package.module:function`."""
+
+import importlib
+import os
+import shutil
+from collections.abc import Callable
+from typing import Any
+
+from nearlossless.cases import BUILT_IN_BACKENDS
+
+
+class BackendError(Exception):
+    """A backend that cannot be used here; the message says what to install or set."""
+
+
+def find_compiler() -> str:
+    """
+    The C++ compiler that Inductor will use for CPU kernels.
+
+    Raises:
+        BackendError: There is none.
+    """
+    for candidate in (os.environ.get("CXX"), "g++", "clang++"):
+        if candidate and shutil.which(candidate):
+            return candidate
+    raise BackendError(
+        "inductor: no C++ compiler found; install one (Debian and Ubuntu: apt-get install g++) or set CXX to its path"
+    )
+
+
+def resolve(backend: str) -> Callable[..., Any]:
+    """
+    The function behind a backend's name: `function(pipeline, **options) -> pipeline`.
+
+    Raises:
+        BackendError: The module cannot be imported, or has no such function.
+    """
+    if backend in BUILT_IN_BACKENDS:
+        built_in: Callable[..., Any] = importlib.import_module(f"nearlossless.backends.{backend}").apply
+        return built_in
+    module_name, _, function_name = backend.partition(":")
+    try:
+        module = importlib.import_module(module_name)
+    except ImportError as error:
+        raise BackendError(
+            f"{backend}: cannot import '{module_name}' ({error}); is its folder on PYTHONPATH?"
+        ) from error
+    function = getattr(module, function_name, None)
+    if not callable(function):
+        raise BackendError(f"{backend}: '{module_name}' has no function '{function_name}'")
+    resolved: Callable[..., Any] = function
+    return resolved

@@ -1,0 +1,45 @@
+"""torch.compile by block: one compilation serves every repeated block, and dynamic shapes serve every size."""
+
+from typing import Any
+
+from torch import nn
+
+from nearlossless.backends import BackendError, find_compiler
+
+
+def repeated_blocks(module: nn.Module) -> list[nn.Module]:
+    """The blocks in the module's own ModuleLists; the module itself where it has none."""
+    lists = [child for child in module.children() if isinstance(child, nn.ModuleList)]
+    return [block for blocks in lists for block in blocks] or [module]
+
+
+def apply(
+    pipeline: Any,
+    *,
+    components: tuple[str, ...] = ("transformer",),
+    dynamic: bool = True,
+    by_block: bool = True,
+    mode: str | None = None,
+) -> Any:
+    """
+    Compile components of a pipeline in place; compilation itself happens at the first call.
+
+    Args:
+        pipeline: A diffusers pipeline whose `components` may be changed.
+        components: Names of the modules to compile.
+        dynamic: Compile for any size at once.
+        by_block: Compile the repeated blocks instead of the whole module.
+        mode: torch.compile's mode.
+
+    Raises:
+        BackendError: A component is missing, or there is no C++ compiler for Inductor's CPU kernels.
+    """
+    if pipeline.device.type == "cpu":
+        find_compiler()
+    for name in components:
+        module = getattr(pipeline, name, None)
+        if not isinstance(module, nn.Module):
+            raise BackendError(f"inductor: the pipeline has no module '{name}' to compile")
+        for part in repeated_blocks(module) if by_block else [module]:
+            part.compile(dynamic=dynamic, mode=mode)
+    return pipeline

@@ -1,0 +1,121 @@
+"""The command line: draw by hand as OneDiff's script does, and take over candidates for expected pictures."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(
+    name="nearlossless",
+    help="Is the faster diffusion pipeline really faster, does it fit, and is the picture still the same?",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+BaselinesOption = Annotated[Path, typer.Option("--baselines", metavar="DIR", help="Folder of case folders.")]
+
+
+def fail(message: object) -> typer.Exit:
+    """Print an error and hand back what ends the program with exit code 2."""
+    typer.secho(f"error: {message}", fg="red", err=True)
+    return typer.Exit(2)
+
+
+@app.command()
+def generate(
+    case: Annotated[str, typer.Option(help="Case to draw.")] = "miniature",
+    recipe: Annotated[
+        str | None, typer.Option(help="Recipe of the case to draw with; overrides the three flags below.")
+    ] = None,
+    transform: Annotated[
+        bool, typer.Option("--transform", help="Compile: the case's first recipe that fits the flags.")
+    ] = False,
+    quantize: Annotated[
+        bool, typer.Option("--quantize", help="Quantize the transformer; needs a recipe that does.")
+    ] = False,
+    speedup_t5: Annotated[
+        bool, typer.Option("--speedup-t5", help="The T5 encoder too (text_encoder_3); needs a recipe that does.")
+    ] = False,
+    run_multiple_resolutions: Annotated[
+        bool,
+        typer.Option(
+            "--run-multiple-resolutions", "--run_multiple_resolutions", help="Draw once at every size of the case."
+        ),
+    ] = False,
+    saved_image: Annotated[Path, typer.Option("--saved-image", help="Where the picture is written, as PNG.")] = Path(
+        "nearlossless.png"
+    ),
+    seed: Annotated[int | None, typer.Option(min=0, help="Of the initial latents.")] = None,
+    prompt: Annotated[str | None, typer.Option(help="What to draw.")] = None,
+    height: Annotated[int | None, typer.Option(min=16)] = None,
+    width: Annotated[int | None, typer.Option(min=16)] = None,
+    num_inference_steps: Annotated[int | None, typer.Option("--num-inference-steps", min=1)] = None,
+    guidance_scale: Annotated[float | None, typer.Option("--guidance-scale", "--guidance_scale", min=0)] = None,
+    device: Annotated[
+        str | None, typer.Option(help="cpu or cuda; default: cuda where there is one and the case allows it.")
+    ] = None,
+    baselines: BaselinesOption = Path("baselines"),
+) -> None:
+    """Draw one picture by hand and print the benchmark's table. Settings left out are the case's."""
+    from nearlossless.backends import BackendError
+    from nearlossless.cases import CaseError
+    from nearlossless.generate import Overrides, choose_device, choose_recipe, draw_by_hand
+    from nearlossless.report.console import render_table
+
+    overrides = Overrides(
+        prompt=prompt,
+        seed=seed,
+        height=height,
+        width=width,
+        steps=num_inference_steps,
+        guidance_scale=guidance_scale,
+    )
+    try:
+        chosen = overrides.applied_to(baselines, case)
+        where = choose_device(chosen, device)
+        recipe_name = choose_recipe(chosen, recipe, transform=transform, quantize=quantize, speedup_t5=speedup_t5)
+        rows = draw_by_hand(
+            chosen,
+            recipe_name,
+            where,
+            saved_image=saved_image,
+            every_size=run_multiple_resolutions,
+            say=lambda text: typer.echo(text, err=True),
+        )
+    except (CaseError, BackendError, OSError) as error:
+        raise fail(error) from None
+    typer.echo(
+        render_table(rows, title=f"{chosen.name} / {recipe_name or 'baseline'} / {where}", colour=sys.stdout.isatty())
+    )
+    typer.echo(f"picture: {saved_image}")
+
+
+@app.command()
+def approve(
+    report_dir: Annotated[
+        Path, typer.Argument(help="Report folder of a run with --update-baselines, from this machine or another.")
+    ],
+    reason: Annotated[str, typer.Option(help="Why these pictures are right; kept beside each of them.")],
+    baselines: BaselinesOption = Path("baselines"),
+) -> None:
+    """Take candidates over as expected pictures."""
+    from nearlossless.approval import ApprovalError, Candidate, approve, find_candidates
+    from nearlossless.cases import CaseError
+
+    def show(candidate: Candidate) -> None:
+        former, score = candidate.former, candidate.sidecar.clip_score
+        change = (
+            "new" if former is None else "same picture" if former.sha256 == candidate.sidecar.sha256 else "replaced"
+        )
+        scores = "" if score is None else f", CLIP {score:.2f}"
+        if former is not None and former.clip_score is not None:
+            scores += f" (was {former.clip_score:.2f})"
+        typer.echo(f"{candidate.case}/{candidate.hardware}/{candidate.name}: {change}{scores}")
+
+    try:
+        candidates = find_candidates(report_dir, baselines)
+        approve(candidates, reason, show)
+    except (ApprovalError, CaseError, OSError) as error:
+        raise fail(error) from None
+    typer.echo(f"{len(candidates)} expected picture(s) taken over into {baselines}")

@@ -1,0 +1,177 @@
+"""The fingerprint: on what a picture was drawn, on what a time was taken, and with which versions."""
+
+import platform
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib import metadata
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict
+
+STACK_PACKAGES = ("torch", "diffusers", "transformers", "triton", "onediff", "nexfort", "torchao", "nearlossless")
+
+
+class PictureIdentity(BaseModel):
+    """What decides the pixels besides the software's version. Pictures of another identity are not comparable."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    hardware: str  # GPU name as torch prints it, or the CPU's instruction set as "cpu-avx2"
+    dtype: str
+    weights: str  # source and revision
+    scheduler: str
+    matmul_precision: str
+    tf32: bool
+    attention: str
+
+    def differences(self, other: "PictureIdentity") -> list[str]:
+        """One line for each field that differs, as `field: other -> this`."""
+        mine, theirs = self.model_dump(), other.model_dump()
+        return [f"{name}: {theirs[name]} -> {mine[name]}" for name in mine if mine[name] != theirs[name]]
+
+
+class TimingIdentity(BaseModel):
+    """Times of another identity are not comparable."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    picture: PictureIdentity
+    device_uuid: str | None
+    power_limit_w: float | None
+    cpu: str
+    threads: int
+
+
+class Fingerprint(BaseModel):
+    """Identities and stack. The stack is shown as a difference, never a reason not to compare."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    timing: TimingIdentity
+    stack: dict[str, str]
+
+    @property
+    def picture(self) -> PictureIdentity:
+        """The picture identity inside the timing identity."""
+        return self.timing.picture
+
+
+def hardware_name(device: Literal["cpu", "cuda"]) -> str:
+    """GPU name as torch prints it ("NVIDIA H20"), or the CPU's instruction set ("cpu-avx512")."""
+    import torch
+
+    if device == "cuda":
+        return torch.cuda.get_device_name()
+    return f"cpu-{torch.backends.cpu.get_cpu_capability().lower()}"
+
+
+def hardware_folder(hardware: str, dtype: str) -> str:
+    """Name of the folder of machine-written baselines, for example "nvidia-h20-bfloat16"."""
+    return re.sub(r"[^a-z0-9]+", "-", f"{hardware}-{dtype}".lower()).strip("-")
+
+
+def cpu_model() -> str:
+    """The processor's name, as far as the system tells it."""
+    try:
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine()
+
+
+def stack() -> dict[str, str]:
+    """Versions of everything that draws, read without importing it, and the GPU driver."""
+    versions = {"python": platform.python_version(), "system": platform.platform(terse=True)}
+    for package in STACK_PACKAGES:
+        try:
+            versions[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            continue
+    return versions
+
+
+def _gpu_facts() -> tuple[str | None, float | None]:
+    """UUID and power limit (W) of the current GPU; None where they cannot be read."""
+    import torch
+
+    uuid = getattr(torch.cuda.get_device_properties(torch.cuda.current_device()), "uuid", None)
+    return (str(uuid) if uuid is not None else None), _power_limit_w(str(uuid))
+
+
+def _power_limit_w(uuid: str) -> float | None:
+    try:
+        import pynvml
+    except ImportError:
+        return None
+    try:
+        pynvml.nvmlInit()
+        handle = pynvml.nvmlDeviceGetHandleByUUID(uuid if uuid.startswith("GPU-") else f"GPU-{uuid}")
+        return float(pynvml.nvmlDeviceGetEnforcedPowerLimit(handle)) / 1000
+    except pynvml.NVMLError:
+        return None
+
+
+def fingerprint(*, device: Literal["cpu", "cuda"], dtype: str, weights: str, scheduler: str) -> Fingerprint:
+    """The fingerprint of this process on `device`, with torch's settings as they are now."""
+    import torch
+
+    uuid, power_limit_w = _gpu_facts() if device == "cuda" else (None, None)
+    return Fingerprint(
+        timing=TimingIdentity(
+            picture=PictureIdentity(
+                hardware=hardware_name(device),
+                dtype=dtype,
+                weights=weights,
+                scheduler=scheduler,
+                matmul_precision=torch.get_float32_matmul_precision(),
+                tf32=device == "cuda" and bool(torch.backends.cudnn.allow_tf32),
+                attention=_attention_setting(),
+            ),
+            device_uuid=uuid,
+            power_limit_w=power_limit_w,
+            cpu=cpu_model(),
+            threads=torch.get_num_threads(),
+        ),
+        stack=stack(),
+    )
+
+
+def _attention_setting() -> str:
+    import torch
+
+    switches = {
+        "flash": torch.backends.cuda.flash_sdp_enabled(),
+        "efficient": torch.backends.cuda.mem_efficient_sdp_enabled(),
+        "math": torch.backends.cuda.math_sdp_enabled(),
+    }
+    return "sdpa:" + "+".join(name for name, enabled in switches.items() if enabled)
+
+
+@contextmanager
+def restored_torch_settings() -> Iterator[None]:
+    """Put torch's global settings back, whatever a backend does to them."""
+    import torch
+
+    settings: list[tuple[Any, str]] = [
+        (torch.backends.cudnn, "allow_tf32"),
+        (torch.backends.cudnn, "benchmark"),
+        (torch.backends.cudnn, "deterministic"),
+    ]
+    before = [(owner, name, getattr(owner, name)) for owner, name in settings]
+    precision, dtype, grad = torch.get_float32_matmul_precision(), torch.get_default_dtype(), torch.is_grad_enabled()
+    deterministic, threads = torch.are_deterministic_algorithms_enabled(), torch.get_num_threads()
+    try:
+        yield
+    finally:
+        for owner, name, value in before:
+            setattr(owner, name, value)
+        torch.set_float32_matmul_precision(precision)
+        torch.set_default_dtype(dtype)
+        torch.set_grad_enabled(grad)
+        torch.use_deterministic_algorithms(deterministic)
+        if torch.get_num_threads() != threads:
+            torch.set_num_threads(threads)

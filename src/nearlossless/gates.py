@@ -1,0 +1,117 @@
+"""The five questions: what was measured, held against a case's thresholds, gives a verdict. Pure, like `verdicts`."""
+
+from collections.abc import Sequence
+
+from nearlossless.cases import Sampling, Thresholds
+from nearlossless.record import PictureRecord, SizeRecord
+from nearlossless.timing import PairedLatencies, judge_pairs
+from nearlossless.verdicts import Check, Outcome, Verdict, at_least, at_most, found, verdict
+from nearlossless.worker import ProcessRun
+
+GIB = 1024**3
+
+
+def judge_speedup(pairs: PairedLatencies, sampling: Sampling, thresholds: Thresholds) -> Verdict:
+    """Is the compiled pipeline at least `min_speedup` times as fast?"""
+    return verdict("speedup", [judge_pairs(pairs, sampling=sampling, min_speedup=thresholds.min_speedup)])
+
+
+def judge_memory(baseline: ProcessRun, compiled: ProcessRun, thresholds: Thresholds) -> Verdict:
+    """Does the steady peak stay within its budgets, relative to the baseline and absolute?"""
+    used, base = compiled.peaks.steady_bytes, baseline.peaks.steady_bytes
+    kind = f"{compiled.peaks.kind} bytes, baseline {base / GIB:.3f} GiB, compiled {used / GIB:.3f} GiB"
+    checks = [
+        at_most("steady peak / baseline's", used / base if base > 0 else None, thresholds.max_memory_ratio, note=kind)
+    ]
+    if thresholds.max_peak_gib is not None:
+        checks.append(at_most("steady peak", used / GIB, thresholds.max_peak_gib, unit="GiB"))
+    return verdict("memory", checks)
+
+
+def judge_startup(cold: ProcessRun, warm: ProcessRun, thresholds: Thresholds) -> Verdict:
+    """Is a cold start bearable, and does a primed cache help?"""
+    cold_start_s = cold.load_s + cold.first_call_s
+    return verdict(
+        "startup",
+        [
+            at_most("cold start", cold_start_s, thresholds.max_cold_start_s, unit="s", note="load and first call"),
+            at_most(
+                "warm / cold first call",
+                warm.first_call_s / cold.first_call_s if cold.first_call_s > 0 else None,
+                thresholds.max_warm_start_ratio,
+                note=f"warm {warm.first_call_s:.2f} s, cold {cold.first_call_s:.2f} s",
+            ),
+        ],
+    )
+
+
+def judge_shapes(sizes: Sequence[SizeRecord], thresholds: Thresholds) -> Verdict:
+    """Does cycling the sizes compile nothing, and is every picture of it sound?"""
+    checks = [
+        found(f"{size.width}x{size.height}", Outcome.REGRESSION, ", ".join(size.problems))
+        for size in sizes
+        if size.problems
+    ]
+    if sizes:
+        compiled = [f"{size.width}x{size.height}: {size.compiles}" for size in sizes if size.compiles]
+        checks.append(
+            at_most(
+                "compiles after warm-up",
+                sum(size.compiles for size in sizes),
+                thresholds.max_compiles_after_warmup,
+                note="; ".join(compiled) or f"{len(sizes)} sizes",
+            )
+        )
+    return verdict("shapes", checks)
+
+
+def judge_quality(pictures: Sequence[PictureRecord], thresholds: Thresholds) -> Verdict:
+    """Is every picture still the same, beside the live baseline and beside what is stored?"""
+    checks: list[Check] = []
+    for picture in pictures:
+        checks += _picture_checks(picture, thresholds)
+    return verdict("quality", checks)
+
+
+def _picture_checks(picture: PictureRecord, thresholds: Thresholds) -> list[Check]:
+    name = f"'{picture.prompt}' seed {picture.seed}"
+    path = picture.obtained_file
+    if picture.tripwires:
+        return [found(f"{name} is", Outcome.REGRESSION, ", ".join(picture.tripwires), path=path)]
+    return [
+        at_least(f"{name} live worst-tile SSIM", picture.live_worst_tile_ssim, thresholds.min_live_ssim, path=path),
+        *_clip_checks(name, picture, thresholds),
+        _stored_check(name, picture, thresholds),
+    ]
+
+
+def _clip_checks(name: str, picture: PictureRecord, thresholds: Thresholds) -> list[Check]:
+    anchors = {"live": picture.baseline_clip}
+    if picture.stored_problem is None and (
+        not picture.stored_foreign or thresholds.foreign_min_stored_ssim is not None
+    ):
+        anchors["stored"] = picture.stored_clip
+    return [
+        at_most(
+            f"{name} CLIP drop from {anchor}",
+            None if before is None or picture.obtained_clip is None else before - picture.obtained_clip,
+            thresholds.max_clip_drop,
+            unit="points",
+            path=picture.obtained_file,
+        )
+        for anchor, before in anchors.items()
+    ]
+
+
+def _stored_check(name: str, picture: PictureRecord, thresholds: Thresholds) -> Check:
+    title, path = f"{name} stored worst-tile SSIM", picture.expected_file or picture.obtained_file
+    if picture.stored_problem is not None:
+        return found(title, Outcome.NOT_COMPARABLE, picture.stored_problem, path=path)
+    if not picture.stored_foreign:
+        return at_least(title, picture.stored_worst_tile_ssim, thresholds.min_stored_ssim, path=path)
+    differences = "foreign picture identity: " + ", ".join(picture.stored_foreign)
+    if thresholds.foreign_min_stored_ssim is None:
+        return found(title, Outcome.NOT_COMPARABLE, f"{differences}; the case names no band for it", path=path)
+    return at_least(
+        title, picture.stored_worst_tile_ssim, thresholds.foreign_min_stored_ssim, note=differences, path=path
+    )

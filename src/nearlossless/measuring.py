@@ -1,0 +1,215 @@
+"""Measurements that need both pipelines or several processes, put together for one subject."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from nearlossless.backends import BackendError
+from nearlossless.baselines import CANDIDATES, EXPECTED
+from nearlossless.cases import Case
+from nearlossless.comparison import Comparison, compare_pictures
+from nearlossless.environment import Fingerprint, hardware_folder
+from nearlossless.pipelines import (
+    Request,
+    build_compiled,
+    call,
+    check_baseline_unchanged,
+    draw,
+    requests,
+    size_requests,
+    step_timer,
+)
+from nearlossless.processes import WorkerError, cache_environment, run_worker
+from nearlossless.progress import Progress
+from nearlossless.quality import clip_scorer, judge_folder, tripwires
+from nearlossless.record import PictureRecord, SizeRecord, Speeds
+from nearlossless.selection import Subject
+from nearlossless.shapes import counted_compiles, warmup_sizes
+from nearlossless.timing import PairedLatencies, measure_pairs, synchronizer, timed
+from nearlossless.worker import Job, ProcessRun
+
+
+class BaselineError(Exception):
+    """The baseline itself cannot be measured: nothing can be compared with it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProcessRuns:
+    """The baseline and the compiled pipeline, each in fresh processes."""
+
+    baseline: ProcessRun
+    cold: ProcessRun
+    warm: ProcessRun
+
+
+def measure_processes(subject: Subject, cache: Path, progress: Progress) -> ProcessRuns:
+    """
+    Run baseline, cold and warm processes one after the other; `cache` is empty before and primed after.
+
+    Raises:
+        BaselineError: The baseline's process failed.
+        WorkerError: A compiled process failed.
+    """
+
+    def run(title: str, *, compiled: bool, folder: Path) -> ProcessRun:
+        job = Job(case=subject.case, recipe=subject.recipe if compiled else None, device=subject.device)
+        with progress.phase(f"{title} process"):
+            return run_worker(
+                job,
+                environment=cache_environment(folder),
+                progress=lambda phase: progress.say(f"{title} process: {phase}"),
+            )
+
+    try:
+        baseline = run("baseline", compiled=False, folder=cache / "baseline")
+    except WorkerError as error:
+        raise BaselineError(f"the baseline's own process failed: {error}") from None
+    cold = run("cold", compiled=True, folder=cache)
+    return ProcessRuns(baseline=baseline, cold=cold, warm=run("warm", compiled=True, folder=cache))
+
+
+def drawer(pipeline: Any, case: Case) -> Callable[[Request], Any]:
+    """A function that draws requests of a case with a pipeline."""
+    return partial(draw, pipeline, case.generation)
+
+
+def steps_per_second(pipeline: Any, case: Case, synchronize: Callable[[], None]) -> float | None:
+    """Denoising steps a second from the second step on; None where the pipeline tells no steps."""
+
+    def clock() -> float:
+        synchronize()
+        return time.perf_counter()
+
+    ends, options = step_timer(clock)
+    try:
+        call(pipeline, case.generation, requests(case.generation)[0], **options)
+    except TypeError:  # a user's own callable need not know the callback
+        return None
+    return (len(ends) - 1) / (ends[-1] - ends[0]) if len(ends) > 1 and ends[-1] > ends[0] else None
+
+
+def measure_speed(baseline: Any, compiled: Any, subject: Subject, progress: Progress) -> Speeds:
+    """Paired latencies until the speedup is decided, then iteration speeds in calls of their own."""
+    case, synchronize = subject.case, synchronizer(subject.device)
+    first = requests(case.generation)[0]
+    with progress.phase("speedup: warm-up"):
+        pairs = measure_pairs(
+            partial(draw, baseline, case.generation, first),
+            partial(draw, compiled, case.generation, first),
+            sampling=case.sampling,
+            min_speedup=subject.thresholds.min_speedup,
+            synchronize=synchronize,
+            progress=lambda count, check: (
+                progress.say(f"speedup: pair {count}, {check.outcome.lower()}") if count % 5 == 0 else None
+            ),
+        )
+        return Speeds(
+            baseline_s=pairs.baseline_s,
+            compiled_s=pairs.compiled_s,
+            baseline_steps_per_s=steps_per_second(baseline, case, synchronize),
+            compiled_steps_per_s=steps_per_second(compiled, case, synchronize),
+        )
+
+
+def paired(speeds: Speeds) -> PairedLatencies:
+    """The recorded pairs, as the judge takes them."""
+    return PairedLatencies(speeds.baseline_s, speeds.compiled_s)
+
+
+def cycle_sizes(compiled: Any, subject: Subject, progress: Progress) -> list[SizeRecord]:
+    """Warm up, then draw at every size and count what each compiles; a size that fails does not end the cycle."""
+    case, synchronize = subject.case, synchronizer(subject.device)
+    all_requests = size_requests(case.generation)
+    sizes = []
+    with progress.phase("shapes: warm-up"):
+        for height, width in warmup_sizes(case.generation.sizes):
+            draw(compiled, case.generation, next(r for r in all_requests if (r.height, r.width) == (height, width)))
+        for number, request in enumerate(all_requests, 1):
+            if number % 10 == 1:
+                progress.say(f"shapes: size {number} of {len(all_requests)}")
+            sizes.append(_draw_at_size(compiled, case, request, synchronize))
+    return sizes
+
+
+def _draw_at_size(compiled: Any, case: Case, request: Request, synchronize: Callable[[], None]) -> SizeRecord:
+    problems, picture, latency_s = [], None, 0.0
+
+    def once() -> None:
+        nonlocal picture
+        picture = draw(compiled, case.generation, request)
+
+    with counted_compiles() as compiles:
+        try:
+            latency_s = timed(once, synchronize=synchronize)
+        except BackendError as error:
+            problems.append(str(error))
+    if picture is not None and picture.size != (request.width, request.height):
+        problems.append(f"drew {picture.width}x{picture.height}")
+    if picture is not None and "black" in tripwires(picture):
+        problems.append("drew a black picture")
+    return SizeRecord(
+        height=request.height, width=request.width, compiles=compiles.total, latency_s=latency_s, problems=problems
+    )
+
+
+def compile_beside(baseline: Any, subject: Subject, progress: Progress) -> Any:
+    """
+    The compiled pipeline, after one picture by it and proof that the baseline still draws what it drew.
+
+    Raises:
+        BackendError: The backend failed, or its pipeline does not draw.
+        BaselineChanged: The baseline's picture moved.
+        BaselineError: The baseline does not draw.
+    """
+    draw_baseline, first = drawer(baseline, subject.case), requests(subject.case.generation)[0]
+    try:
+        with progress.phase("baseline pipeline: first pictures"):
+            before = (draw_baseline(first), draw_baseline(first))
+    except BackendError as error:
+        raise BaselineError(f"the baseline does not draw: {error}") from error
+    with progress.phase("compiled pipeline: compile and first picture"):
+        compiled = build_compiled(baseline, subject.recipe)
+        draw(compiled, subject.case.generation, first)
+        check_baseline_unchanged(before, draw_baseline(first))
+    return compiled
+
+
+def measure_pictures(
+    baseline: Any,
+    compiled: Any,
+    subject: Subject,
+    fingerprint: Fingerprint | None,
+    progress: Progress,
+    *,
+    report_folder: Path,
+    update: bool,
+) -> tuple[list[PictureRecord], list[Path]]:
+    """
+    Compare all pictures of the case; with `update`, write candidates for the expected ones from the baseline.
+
+    Returns:
+        One record a picture, and the paths of the candidates.
+    """
+    assert fingerprint is not None
+    case, candidates = subject.case, report_folder / CANDIDATES / subject.case.name
+    comparison = Comparison(
+        case=case,
+        case_folder=subject.case_folder,
+        identity=fingerprint.picture,
+        scorer=clip_scorer(judge_folder(case.judge)) if case.judge is not None else None,
+        report_folder=report_folder,
+        prefix=f"pictures/{subject.id}",
+        stack=fingerprint.stack,
+        candidates=candidates / hardware_folder(fingerprint.picture.hardware, fingerprint.picture.dtype) / EXPECTED
+        if update
+        else None,
+    )
+    records, total = [], len(requests(case.generation))
+    with progress.phase(f"pictures: 0 of {total}"):
+        for record in compare_pictures(drawer(baseline, case), drawer(compiled, case), comparison):
+            records.append(record)
+            progress.say(f"pictures: {len(records)} of {total}")
+    return records, comparison.written

@@ -1,0 +1,346 @@
+"""
+The pytest plugin: options, markers, fixtures, ordering, exit code, reports.
+
+A gate test carries `@pytest.mark.gate(NAME)`, takes the fixtures `subject` and `gate`, and asserts that the
+verdict it hands to `gate` is PASS. Everything else here is wiring.
+"""
+
+import os
+import sys
+from collections.abc import Callable, Generator, Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any, TextIO
+
+import pytest
+
+from nearlossless.backends import BackendError
+from nearlossless.cases import GATES, CaseError
+from nearlossless.measuring import BaselineError, ProcessRuns
+from nearlossless.pipelines import BaselineChanged
+from nearlossless.processes import WorkerError, cache_environment
+from nearlossless.progress import Progress
+from nearlossless.record import SubjectRecord
+from nearlossless.run import Run
+from nearlossless.selection import Subject, select_subjects
+from nearlossless.verdicts import EXIT_REGRESSION, Outcome, Verdict, exit_code, stopped
+
+RUN = pytest.StashKey[Run]()
+PROGRESS = pytest.StashKey[Progress]()
+TERMINAL = pytest.StashKey[TextIO]()
+OTHER_FAILURES = pytest.StashKey[list[str]]()
+DEFAULT_REPORT = "nearlossless-report"
+
+# What an exception in a gate test means. Anything else is a broken gate: nothing was compared.
+_OUTCOMES: dict[type[BaseException], Outcome] = {
+    BackendError: Outcome.REGRESSION,
+    WorkerError: Outcome.REGRESSION,
+    BaselineError: Outcome.NOT_COMPARABLE,
+    BaselineChanged: Outcome.NOT_COMPARABLE,
+    CaseError: Outcome.NOT_COMPARABLE,
+}
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Options that select; none of them loosens a threshold."""
+    group = parser.getgroup("nearlossless", "gate a faster diffusion pipeline against its baseline")
+    group.addoption(
+        "--case",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="gate this case (repeatable; default: all that run by default)",
+    )
+    group.addoption(
+        "--recipe",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="gate this recipe (repeatable; default: all of the case)",
+    )
+    group.addoption(
+        "--backend",
+        metavar="MODULE:FUNCTION",
+        help="try a backend on the cases without editing a file, under their default thresholds",
+    )
+    group.addoption(
+        "--baselines", type=Path, metavar="DIR", help="folder of case folders (default: baselines in the root folder)"
+    )
+    group.addoption(
+        "--report-dir",
+        type=Path,
+        metavar="DIR",
+        help=f"folder for record.json, summary.md, report.html and pictures (default: {DEFAULT_REPORT})",
+    )
+    group.addoption(
+        "--require-gpu",
+        action="store_true",
+        help="fail the gates that need a GPU where there is none, instead of skipping them",
+    )
+    group.addoption(
+        "--update-baselines",
+        action="store_true",
+        help="write candidates for the expected pictures into the report folder and fail; see 'nearlossless approve'",
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Markers, and the run that all fixtures share."""
+    config.addinivalue_line("markers", "gpu: runs on CUDA; set by itself on cases collected for cuda")
+    config.addinivalue_line("markers", f"gate(name): asks one question of a recipe; one of {', '.join(GATES)}")
+    report = config.getoption("report_dir") or config.rootpath / DEFAULT_REPORT
+    config.stash[RUN] = Run(Path(report).absolute())
+    config.stash[OTHER_FAILURES] = []
+    # Capturing begins later: this copy stays the real terminal or CI log.
+    config.stash[TERMINAL] = os.fdopen(os.dup(1), "w", encoding="utf-8", errors="replace", buffering=1)
+    config.stash[PROGRESS] = Progress(partial(_write_line, config))
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Close the copy of the terminal."""
+    config.stash[TERMINAL].close()
+
+
+def _write_line(config: pytest.Config, text: str) -> None:
+    if config.get_verbosity() > -2 and not config.stash[TERMINAL].closed:
+        config.stash[TERMINAL].write(f"\n    {text}")
+        config.stash[TERMINAL].flush()
+
+
+def _baselines(config: pytest.Config) -> Path:
+    return Path(config.getoption("baselines") or config.rootpath / "baselines").absolute()
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """One set of gate tests for each selected (case, device, recipe); those on CUDA are marked `gpu`."""
+    if "subject" not in metafunc.fixturenames:
+        return
+    config = metafunc.config
+    try:
+        subjects = select_subjects(
+            _baselines(config),
+            cases=config.getoption("case"),
+            recipes=config.getoption("recipe"),
+            backend=config.getoption("backend"),
+        )
+    except (CaseError, ValueError) as error:
+        raise pytest.UsageError(str(error)) from None
+    parameters = [
+        pytest.param(subject, id=subject.id, marks=[pytest.mark.gpu] if subject.device == "cuda" else [])
+        for subject in subjects
+    ]
+    metafunc.parametrize("subject", parameters, indirect=True, scope="session")
+
+
+def _subject_of(item: pytest.Item) -> Subject | None:
+    callspec = getattr(item, "callspec", None)
+    value = callspec.params.get("subject") if callspec is not None else None
+    return value if isinstance(value, Subject) else None
+
+
+def _gate_of(item: pytest.Item) -> str:
+    marker = item.get_closest_marker("gate")
+    return str(marker.args[0]) if marker and marker.args else item.name.partition("[")[0]
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Subject by subject, and in each the gates with processes of their own before any pipeline is built."""
+    first_seen: dict[str, int] = {}
+
+    def place(item: pytest.Item) -> tuple[int, bool]:
+        subject = _subject_of(item)
+        if subject is None:
+            return (-1, False)
+        rank = first_seen.setdefault(subject.id, len(first_seen))
+        return (rank, "baseline_pipeline" in getattr(item, "fixturenames", ()))
+
+    items.sort(key=place)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip what the machine or the case rules out, before any fixture is built."""
+    subject = _subject_of(item)
+    if subject is None:
+        return
+    if subject.device == "cuda" and not _cuda_is_available():
+        if item.config.getoption("require_gpu"):
+            pytest.fail("--require-gpu: this machine has no CUDA GPU that torch can use", pytrace=False)
+        pytest.skip("no CUDA GPU that torch can use")
+    gate = _gate_of(item)
+    for name, reason in subject.recipe.not_applicable.items():
+        if name == gate:
+            verdict = stopped(gate, Outcome.NOT_APPLICABLE, reason)
+            item.config.stash[RUN].conclude(subject, verdict, item.nodeid)
+            pytest.skip(f"not applicable: {reason}")
+
+
+def _cuda_is_available() -> bool:
+    import torch
+
+    return torch.cuda.is_available()
+
+
+@pytest.fixture(scope="session")
+def subject(request: pytest.FixtureRequest) -> Iterator[Subject]:
+    """The (case, recipe) on one device that is being judged."""
+    chosen: Subject = request.param
+    yield chosen
+    if "torch" in sys.modules:  # the pipelines, which depend on this fixture, are gone by now
+        from nearlossless.pipelines import release
+
+        release(chosen.device)
+
+
+@pytest.fixture(scope="session")
+def subject_record(subject: Subject, request: pytest.FixtureRequest) -> SubjectRecord:
+    """Where gate tests leave what they measured."""
+    return request.config.stash[RUN].subject(subject)
+
+
+@pytest.fixture(scope="session")
+def progress(request: pytest.FixtureRequest) -> Progress:
+    """Signs of life on the terminal, past pytest's capturing."""
+    return request.config.stash[PROGRESS]
+
+
+@pytest.fixture(scope="session")
+def cache_folder(subject: Subject, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Compiled kernels of a subject: empty at first, shared by all its gates."""
+    return tmp_path_factory.mktemp(f"cache-{subject.id}", numbered=True)
+
+
+@pytest.fixture(scope="session")
+def process_runs(
+    subject: Subject, subject_record: SubjectRecord, cache_folder: Path, progress: Progress
+) -> ProcessRuns:
+    """Baseline, cold and warm start, each in a fresh process, while no session pipeline is resident."""
+    from nearlossless.measuring import measure_processes
+
+    runs = measure_processes(subject, cache_folder, progress)
+    subject_record.baseline_process, subject_record.cold_process = runs.baseline, runs.cold
+    subject_record.warm_process = runs.warm
+    return runs
+
+
+@pytest.fixture(scope="session")
+def baseline_pipeline(subject: Subject, subject_record: SubjectRecord, progress: Progress) -> Any:
+    """The case as diffusers runs it; built once per (case, recipe)."""
+    from nearlossless.environment import fingerprint
+    from nearlossless.pipelines import build_baseline, weights_name
+
+    with progress.phase("baseline pipeline: load"):
+        pipeline = build_baseline(subject.case, subject.device)
+    subject_record.fingerprint = fingerprint(
+        device=subject.device,
+        dtype=subject.case.model.dtype[subject.device],
+        weights=weights_name(subject.case),
+        scheduler=type(pipeline.scheduler).__name__,
+    )
+    return pipeline
+
+
+@pytest.fixture(scope="session")
+def compiled_pipeline(
+    subject: Subject,
+    baseline_pipeline: Any,
+    cache_folder: Path,
+    progress: Progress,
+    request: pytest.FixtureRequest,
+) -> Iterator[Any]:
+    """The same case under the recipe; shares with the baseline every component that the recipe leaves alone."""
+    from nearlossless.measuring import compile_beside
+
+    if not subject.recipe.is_built_in:
+        request.getfixturevalue("process_runs")  # a backend that ends its process must not end this one
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in cache_environment(cache_folder).items():
+            patch.setenv(name, value)
+        yield compile_beside(baseline_pipeline, subject, progress)
+
+
+Concluding = Callable[[Verdict], Verdict]
+
+
+@pytest.fixture
+def gate(subject: Subject, request: pytest.FixtureRequest) -> Concluding:
+    """Takes a verdict into the record and hands it back."""
+
+    def conclude(verdict: Verdict) -> Verdict:
+        request.config.stash[RUN].conclude(subject, verdict, request.node.nodeid)
+        return verdict
+
+    return conclude
+
+
+@pytest.fixture
+def pictures(
+    subject: Subject,
+    subject_record: SubjectRecord,
+    baseline_pipeline: Any,
+    compiled_pipeline: Any,
+    progress: Progress,
+    request: pytest.FixtureRequest,
+) -> SubjectRecord:
+    """Every picture of the case drawn by both pipelines, compared and scored; candidates written when asked for."""
+    from nearlossless.measuring import measure_pictures
+
+    run = request.config.stash[RUN]
+    subject_record.pictures, candidates = measure_pictures(
+        baseline_pipeline,
+        compiled_pipeline,
+        subject,
+        subject_record.fingerprint,
+        progress,
+        report_folder=run.folder,
+        update=request.config.getoption("update_baselines"),
+    )
+    run.candidates += candidates
+    return subject_record
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Generator[None, Any, Any]:
+    """Turn an exception in a gate test into a verdict, so that every gate that ran has one."""
+    report = yield
+    subject = _subject_of(item)
+    if call.excinfo is None or call.excinfo.errisinstance((pytest.skip.Exception, KeyboardInterrupt)):
+        return report
+    if subject is None or item.get_closest_marker("gate") is None or call.excinfo.errisinstance(pytest.fail.Exception):
+        item.config.stash[OTHER_FAILURES].append(item.nodeid)
+        return report
+    error = call.excinfo.value
+    known = [outcome for kind, outcome in _OUTCOMES.items() if isinstance(error, kind)]
+    verdict = stopped(_gate_of(item), known[0] if known else Outcome.NOT_COMPARABLE, f"{type(error).__name__}: {error}")
+    concluded = item.config.stash[RUN].conclude(subject, verdict, item.nodeid)
+    if known or isinstance(error, AssertionError):
+        report.longrepr = f"{concluded.outcome} {concluded.gate}: {concluded.reason.replace('; ', chr(10) + '    ')}"
+    return report
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Write the reports, and tell a regression from missing evidence by the exit code."""
+    run = session.config.stash[RUN]
+    if run.subjects:
+        run.write()
+    if session.exitstatus == EXIT_REGRESSION and not session.config.stash[OTHER_FAILURES]:
+        session.exitstatus = exit_code(run.outcomes) or EXIT_REGRESSION
+
+
+def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
+    """The table of each subject and a line for every verdict."""
+    from nearlossless.report.console import print_summary
+
+    run = config.stash[RUN]
+    if not run.subjects:
+        return
+    terminalreporter.section("nearlossless")
+    print_summary(run.record(), terminalreporter)
+    terminalreporter.write_line(f"report: {run.folder / 'report.html'}")
+    if run.candidates:
+        terminalreporter.write_line(
+            f"{len(run.candidates)} candidate picture(s) written, nothing verified; look at them, then:"
+            f" nearlossless approve {run.folder} --reason '...'"
+        )

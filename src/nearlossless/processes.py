@@ -1,0 +1,111 @@
+"""The parent's side of `worker.py`: start it with its own caches, follow its phases, bound its time."""
+
+import json
+import os
+import queue
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import IO, Any
+
+from nearlossless.worker import Job, ProcessRun
+
+TIME_LIMIT_S = 1800.0
+_TAIL_LINES = 15
+
+
+class WorkerError(Exception):
+    """The process failed, died or ran out of time; the message carries what it last said."""
+
+
+def _environment(extra: Mapping[str, str]) -> dict[str, str]:
+    # The child imports what the parent can import, a user's backend included.
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path), **extra}
+
+
+def _tail(stderr: IO[bytes]) -> str:
+    stderr.seek(0)
+    lines = stderr.read().decode("utf-8", "replace").strip().splitlines()[-_TAIL_LINES:]
+    return "\n".join(lines)
+
+
+def _follow(stdout: IO[str], events: "queue.Queue[dict[str, Any] | None]") -> None:
+    for line in stdout:
+        events.put(json.loads(line))
+    events.put(None)
+
+
+def run_worker(
+    job: Job,
+    *,
+    environment: Mapping[str, str],
+    progress: Callable[[str], None] = lambda _phase: None,
+    time_limit_s: float = TIME_LIMIT_S,
+) -> ProcessRun:
+    """
+    Run a job in a fresh process.
+
+    Args:
+        job: Case, recipe and device.
+        environment: Added to this process's own, for example its cache folders.
+        progress: Told each phase as it begins.
+        time_limit_s: After this the process is killed.
+
+    Raises:
+        WorkerError: It reported an error, ended by itself, or was killed at the limit.
+    """
+    deadline = time.monotonic() + time_limit_s
+    with tempfile.TemporaryFile() as stderr:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "nearlossless.worker"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=stderr,
+            text=True,
+            env=_environment(environment),
+        )
+        try:
+            return _converse(process, job, progress, deadline)
+        except WorkerError as error:
+            raise WorkerError(f"{error}\n{_tail(stderr)}".strip()) from None
+        finally:
+            process.kill()
+            process.wait()
+
+
+def _converse(
+    process: "subprocess.Popen[str]", job: Job, progress: Callable[[str], None], deadline: float
+) -> ProcessRun:
+    assert process.stdin is not None
+    assert process.stdout is not None
+    try:
+        process.stdin.write(job.model_dump_json() + "\n")
+        process.stdin.close()
+    except BrokenPipeError:
+        pass  # it died at once: the end of its output says so below
+    events: queue.Queue[dict[str, Any] | None] = queue.Queue()
+    threading.Thread(target=_follow, args=(process.stdout, events), daemon=True).start()
+    phase = "start"
+    while True:
+        try:
+            event = events.get(timeout=max(0.0, deadline - time.monotonic()))
+        except queue.Empty:
+            raise WorkerError(f"still in phase '{phase}' at the time limit") from None
+        if event is None:
+            raise WorkerError(f"the process ended in phase '{phase}' with exit code {process.wait()}")
+        if "phase" in event:
+            phase = event["phase"]
+            progress(phase)
+        elif "error" in event:
+            raise WorkerError(f"in phase '{phase}': {event['error']}")
+        else:
+            return ProcessRun.model_validate(event["result"])
+
+
+def cache_environment(folder: Path) -> dict[str, str]:
+    """Environment that keeps everything Inductor and Triton cache in one folder."""
+    return {"TORCHINDUCTOR_CACHE_DIR": str(folder / "inductor"), "TRITON_CACHE_DIR": str(folder / "triton")}

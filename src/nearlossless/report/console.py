@@ -1,0 +1,79 @@
+"""The summary at the end of a run on the terminal; colours respect NO_COLOR and plain logs."""
+
+import os
+from typing import TYPE_CHECKING, Any
+
+from nearlossless.record import Record, SubjectRecord
+from nearlossless.report.table import HEADINGS, Row, performance_rows
+from nearlossless.verdicts import Outcome
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
+_STYLES = {
+    Outcome.PASS: "bold green",
+    Outcome.REGRESSION: "bold red",
+    Outcome.INCONCLUSIVE: "bold yellow",
+    Outcome.NOT_COMPARABLE: "bold yellow",
+    Outcome.NOT_APPLICABLE: "dim",
+}
+PLAIN_WIDTH = 100
+
+
+def render_console(record: Record, *, width: int, colour: bool) -> str:
+    """The tables and verdict lines of a record as text, with ANSI colours if wanted."""
+    console = _console(width=width, colour=colour)
+    with console.capture() as captured:
+        for subject in record.subjects:
+            _print_subject(console, subject)
+    return captured.get()
+
+
+def _console(*, width: int, colour: bool) -> "Console":
+    from rich.console import Console
+
+    colour = colour and "NO_COLOR" not in os.environ
+    return Console(width=width, force_terminal=colour, no_color=not colour, highlight=False, legacy_windows=False)
+
+
+def render_table(rows: list[Row], *, title: str, colour: bool) -> str:
+    """One performance table as text."""
+    console = _console(width=PLAIN_WIDTH, colour=colour)
+    with console.capture() as captured:
+        console.print(_table(rows, title))
+    return captured.get().rstrip()
+
+
+def _table(rows: list[Row], title: str) -> "Table":
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(title=Text(title), title_justify="left")
+    for number, heading in enumerate(HEADINGS):
+        table.add_column(heading, justify="left" if number == 0 else "right")
+    for row in rows:
+        table.add_row(*row.cells())
+    return table
+
+
+def _print_subject(console: "Console", subject: SubjectRecord) -> None:
+    from rich.text import Text
+
+    hardware = subject.fingerprint.picture.hardware if subject.fingerprint else subject.device
+    title = f"{subject.title} ({hardware})"
+    rows = [row for row in performance_rows(subject) if row.is_measured]
+    console.print(_table(rows, title) if rows else Text(title))
+    for verdict in subject.verdicts:
+        line = Text(f"{verdict.outcome:<14} ", style=_STYLES[Outcome(verdict.outcome)])
+        line.append(f"{verdict.gate}: {verdict.reason}", style="default")
+        console.print(line, soft_wrap=True)
+    console.print()
+
+
+def print_summary(record: Record, terminalreporter: Any) -> None:
+    """Write the summary through pytest's terminal."""
+    terminal = terminalreporter._tw
+    colour = bool(terminal.hasmarkup)
+    width = terminal.fullwidth if colour else max(PLAIN_WIDTH, terminal.fullwidth)
+    terminalreporter.write(render_console(record, width=width, colour=colour), flush=True)

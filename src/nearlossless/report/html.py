@@ -1,0 +1,35 @@
+"""`report.html`: verdicts, tables and pictures on one page; everything in it is escaped."""
+
+from pathlib import Path
+from typing import Any
+
+from nearlossless.record import Record, SubjectRecord
+from nearlossless.report.table import HEADINGS, performance_rows
+
+_TEMPLATES = Path(__file__).parent / "templates"
+_REDNESS = ("REGRESSION", "NOT_COMPARABLE", "INCONCLUSIVE", "PASS", "NOT_APPLICABLE")
+
+
+def _view(subject: SubjectRecord) -> dict[str, Any]:
+    return {
+        "record": subject,
+        "hardware": subject.fingerprint.picture.hardware if subject.fingerprint else subject.device,
+        "verdicts": sorted(subject.verdicts, key=lambda verdict: _REDNESS.index(verdict.outcome)),
+        "rows": [row.cells() for row in performance_rows(subject) if row.is_measured],
+        "pictures": sorted(subject.pictures, key=lambda p: p.live_worst_tile_ssim or 0.0),
+    }
+
+
+def render_html(record: Record) -> str:
+    """One page that opens offline; pictures are loaded from files beside it."""
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    environment = Environment(
+        loader=FileSystemLoader(_TEMPLATES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    template = environment.get_template("report.html.jinja")
+    return template.render(record=record, subjects=[_view(s) for s in record.subjects], headings=HEADINGS)

@@ -1,0 +1,38 @@
+"""`summary.md`: for a job summary or a pull-request comment."""
+
+from nearlossless.record import Record, SubjectRecord
+from nearlossless.report.table import HEADINGS, performance_rows
+
+_SIGNS = {"PASS": "🟢", "REGRESSION": "🔴", "INCONCLUSIVE": "🟡", "NOT_COMPARABLE": "🟡", "NOT_APPLICABLE": "⚪"}
+LONGEST_REASON = 600
+
+
+def _cell(text: str) -> str:
+    """Text that stays inside its table cell and is no markup."""
+    for mark, escaped in (("\\", "\\\\"), ("|", "\\|"), ("<", "&lt;"), (">", "&gt;"), ("`", "\\`"), ("\n", " ")):
+        text = text.replace(mark, escaped)
+    return text if len(text) <= LONGEST_REASON else text[: LONGEST_REASON - 1] + "…"
+
+
+def _row(cells: tuple[str, ...]) -> str:
+    return "| " + " | ".join(_cell(cell) for cell in cells) + " |"
+
+
+def _subject(subject: SubjectRecord) -> list[str]:
+    hardware = subject.fingerprint.picture.hardware if subject.fingerprint else subject.device
+    lines = [f"## {_cell(subject.title)} ({_cell(hardware)})", "", "| verdict | gate | reason |", "| --- | --- | --- |"]
+    lines += [
+        _row((f"{_SIGNS[verdict.outcome]} {verdict.outcome}", verdict.gate, verdict.reason))
+        for verdict in subject.verdicts
+    ]
+    lines += ["", _row(HEADINGS), "| --- | ---: | ---: | ---: |"]
+    lines += [_row(row.cells()) for row in performance_rows(subject) if row.is_measured]
+    return [*lines, ""]
+
+
+def render_markdown(record: Record) -> str:
+    """The whole record in brief: verdicts first, then the table, for each subject."""
+    lines = ["# nearlossless", "", f"{record.started}, nearlossless {record.nearlossless_version}", ""]
+    for subject in record.subjects:
+        lines += _subject(subject)
+    return "\n".join(lines)

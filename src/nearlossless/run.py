@@ -1,0 +1,88 @@
+"""One run: collects what every subject measured and was judged, and writes the reports at the end."""
+
+import shlex
+import sys
+from dataclasses import dataclass, field
+from importlib import metadata
+from pathlib import Path
+
+from nearlossless.record import CheckRecord, Record, SubjectRecord, VerdictRecord, now, write_record
+from nearlossless.selection import Subject
+from nearlossless.verdicts import Check, Outcome, Verdict
+
+
+def _check_record(check: Check) -> CheckRecord:
+    interval = (check.interval.low, check.interval.high) if check.interval else None
+    return CheckRecord(
+        name=check.name,
+        outcome=check.outcome,
+        obtained=check.obtained,
+        threshold=check.threshold,
+        comparison=check.comparison,
+        unit=check.unit,
+        note=check.note,
+        interval=interval,
+        path=check.path,
+    )
+
+
+@dataclass(slots=True)
+class Run:
+    """The record in the making, and where its reports go."""
+
+    folder: Path
+    started: str = field(default_factory=now)
+    subjects: dict[str, SubjectRecord] = field(default_factory=dict)
+    candidates: list[Path] = field(default_factory=list)  # expected pictures that wait for approval
+
+    def subject(self, subject: Subject) -> SubjectRecord:
+        """The record of a subject, made at the first call."""
+        if subject.id not in self.subjects:
+            self.subjects[subject.id] = SubjectRecord(
+                case=subject.case.name,
+                recipe=subject.recipe_name,
+                backend=subject.recipe.backend,
+                device=subject.device,
+                thresholds=subject.thresholds,
+                references=subject.case.references,
+            )
+        return self.subjects[subject.id]
+
+    def conclude(self, subject: Subject, verdict: Verdict, test: str) -> VerdictRecord:
+        """Keep a verdict and return what is kept: a test has one verdict, the first."""
+        record = self.subject(subject)
+        for former in record.verdicts:
+            if former.test == test:
+                return former
+        kept = VerdictRecord(
+            gate=verdict.gate,
+            outcome=verdict.outcome,
+            reason=verdict.reason,
+            test=test,
+            checks=[_check_record(check) for check in verdict.checks],
+        )
+        record.verdicts.append(kept)
+        return kept
+
+    @property
+    def outcomes(self) -> list[Outcome]:
+        """Of all verdicts so far."""
+        return [Outcome(verdict.outcome) for record in self.subjects.values() for verdict in record.verdicts]
+
+    def record(self) -> Record:
+        """Everything so far."""
+        return Record(
+            nearlossless_version=metadata.version("nearlossless"),
+            started=self.started,
+            command=shlex.join(Path(part).name if i == 0 else part for i, part in enumerate(sys.argv)),
+            subjects=list(self.subjects.values()),
+        )
+
+    def write(self) -> Path:
+        """Write record, summary and report into the folder and return it."""
+        from nearlossless.report import write_reports
+
+        record = self.record()
+        write_record(record, self.folder)
+        write_reports(record, self.folder)
+        return self.folder

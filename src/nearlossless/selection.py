@@ -1,0 +1,87 @@
+"""Which (case, recipe, device) combinations a run is about, from names and options."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from nearlossless.cases import Case, CaseError, Device, Recipe, Thresholds, case_names, find_case, load_case
+from nearlossless.environment import hardware_name
+
+
+@dataclass(frozen=True, kw_only=True)
+class Subject:
+    """One (case, recipe) on one device: what every gate judges."""
+
+    case: Case
+    case_folder: Path
+    recipe_name: str
+    recipe: Recipe
+    device: Device
+    is_named: bool  # False for a backend that was given on the command line
+
+    @property
+    def id(self) -> str:
+        """`case-device-recipe`, as test ids show it."""
+        return f"{self.case.name}-{self.device}-{self.recipe_name}"
+
+    @cached_property
+    def thresholds(self) -> Thresholds:
+        """The thresholds in force on this machine."""
+        name = self.recipe_name if self.is_named else None
+        return self.case.thresholds_for(name, self.device, hardware_name(self.device))
+
+
+def _selected_cases(baselines: Path, names: Sequence[str]) -> list[Case]:
+    if names:
+        return [find_case(baselines, name) for name in dict.fromkeys(names)]
+    cases = [case for case in (load_case(baselines / name) for name in case_names(baselines)) if case.default]
+    if not cases:
+        raise CaseError(f"{baselines}: no case runs by default; choose with --case: {', '.join(case_names(baselines))}")
+    return cases
+
+
+def _selected_recipes(case: Case, names: Sequence[str], backend: str | None) -> dict[str, tuple[Recipe, bool]]:
+    chosen = {name: (case.recipes[name], True) for name in dict.fromkeys(names) if name in case.recipes}
+    if backend is not None:
+        recipe = Recipe.model_validate({"backend": backend})
+        chosen[backend.replace(":", ".")] = (recipe, False)
+    if not names and backend is None:
+        chosen = {name: (recipe, True) for name, recipe in case.recipes.items()}
+    return chosen
+
+
+def select_subjects(
+    baselines: Path, *, cases: Sequence[str] = (), recipes: Sequence[str] = (), backend: str | None = None
+) -> list[Subject]:
+    """
+    Every selected case under every selected recipe, on every device that the case names.
+
+    Args:
+        baselines: Folder of case folders.
+        cases: Names; empty takes all that run by default.
+        recipes: Names; empty takes all of each case, or none where a backend is given.
+        backend: `package.module:function`, or a built-in backend, tried under the cases' default thresholds.
+
+    Raises:
+        CaseError: A name that does not exist, or nothing selected; the message lists what there is.
+    """
+    selected = _selected_cases(baselines, cases)
+    known = sorted({name for case in selected for name in case.recipes})
+    unknown = [name for name in recipes if name not in known]
+    if unknown:
+        names = ", ".join(case.name for case in selected)
+        raise CaseError(f"no recipe {', '.join(map(repr, unknown))} in {names}; there is: {', '.join(known)}")
+    return [
+        Subject(
+            case=case,
+            case_folder=baselines / case.name,
+            recipe_name=name,
+            recipe=recipe,
+            device=device,
+            is_named=is_named,
+        )
+        for case in selected
+        for device in case.devices
+        for name, (recipe, is_named) in _selected_recipes(case, recipes, backend).items()
+    ]

@@ -1,0 +1,114 @@
+"""Latencies: two callables in turn (A B B A ...), judged after every pair."""
+
+import math
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from nearlossless.cases import Sampling
+from nearlossless.sequential import confidence_sequence
+from nearlossless.verdicts import Check, Outcome, found, interval_at_least
+
+Clock = Callable[[], float]
+WARMUP_CALLS = 2
+
+
+@dataclass(slots=True)
+class PairedLatencies:
+    """Seconds of both callables, pair by pair, in the order taken."""
+
+    baseline_s: list[float] = field(default_factory=list)
+    compiled_s: list[float] = field(default_factory=list)
+
+
+def timed(call: Callable[[], object], *, clock: Clock = time.perf_counter, synchronize: Callable[[], None]) -> float:
+    """Seconds of one call, with the device's queue empty before and after."""
+    synchronize()
+    start = clock()
+    call()
+    synchronize()
+    return clock() - start
+
+
+def synchronizer(device: str) -> Callable[[], None]:
+    """What waits for a device to finish."""
+    if device != "cuda":
+        return lambda: None
+    import torch
+
+    return torch.cuda.synchronize
+
+
+def measure_pairs(
+    baseline: Callable[[], object],
+    compiled: Callable[[], object],
+    *,
+    sampling: Sampling,
+    min_speedup: float | None,
+    synchronize: Callable[[], None],
+    clock: Clock = time.perf_counter,
+    progress: Callable[[int, Check], None] = lambda _pairs, _check: None,
+) -> PairedLatencies:
+    """
+    Time both callables in turn until the speedup is decided or the budget ends.
+
+    Args:
+        baseline: Draws one picture as the case does.
+        compiled: Draws the same picture under the recipe.
+        sampling: Error rate, smallest and largest number of pairs, seconds.
+        min_speedup: The floor; None takes the smallest number of pairs.
+        synchronize: Waits for the device.
+        clock: Seconds; monotonic.
+        progress: Told after every pair.
+    """
+    for _ in range(WARMUP_CALLS):
+        timed(baseline, clock=clock, synchronize=synchronize)
+        timed(compiled, clock=clock, synchronize=synchronize)
+    pairs = PairedLatencies()
+    start = clock()
+    while len(pairs.baseline_s) < sampling.max_pairs:
+        sides = [(baseline, pairs.baseline_s), (compiled, pairs.compiled_s)]
+        if len(pairs.baseline_s) % 2:
+            sides.reverse()
+        for call, seconds in sides:
+            seconds.append(timed(call, clock=clock, synchronize=synchronize))
+        check = judge_pairs(pairs, sampling=sampling, min_speedup=min_speedup)
+        progress(len(pairs.baseline_s), check)
+        enough = len(pairs.baseline_s) >= sampling.min_pairs
+        if enough and (check.outcome is not Outcome.INCONCLUSIVE or clock() - start > sampling.budget_s):
+            break
+    return pairs
+
+
+def log_ratios(pairs: PairedLatencies) -> list[float]:
+    """log(baseline / compiled) of each pair; above 0 the compiled one is faster."""
+    return [math.log(a / b) for a, b in zip(pairs.baseline_s, pairs.compiled_s, strict=True)]
+
+
+def judge_pairs(pairs: PairedLatencies, *, sampling: Sampling, min_speedup: float | None) -> Check:
+    """
+    Whether the mean speedup reaches `min_speedup`, with an interval that holds at any stopping time.
+
+    The judged mean is of log-ratios that are clipped to a band around the threshold, so that one interrupted
+    call cannot decide or block the verdict; the figure that is shown is the median ratio.
+    """
+    if len(pairs.baseline_s) < sampling.min_pairs:
+        note = f"{len(pairs.baseline_s)} pairs, at least {sampling.min_pairs} needed"
+        return found("speedup", Outcome.INCONCLUSIVE, note)
+    unusable = [s for s in (*pairs.baseline_s, *pairs.compiled_s) if not (math.isfinite(s) and s > 0)]
+    if unusable:
+        return found("speedup", Outcome.NOT_COMPARABLE, f"a latency of {unusable[0]} s is no measurement")
+    ratios = log_ratios(pairs)
+    centre = math.log(min_speedup) if min_speedup is not None else statistics.median(ratios)
+    clipped = [min(max(ratio, centre - sampling.clip), centre + sampling.clip) for ratio in ratios]
+    interval = confidence_sequence(clipped, alpha=sampling.alpha)
+    plain = confidence_sequence(ratios, alpha=sampling.alpha).exponential()
+    return interval_at_least(
+        "speedup",
+        math.exp(statistics.median(ratios)),
+        interval.exponential(),
+        min_speedup,
+        unit="x",
+        note=f"{len(ratios)} pairs, clipped at ±{sampling.clip:.0%}; unclipped [{plain.low:.3g}, {plain.high:.3g}]",
+    )

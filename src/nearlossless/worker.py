@@ -1,0 +1,124 @@
+"""
+One (case, recipe) in a process of its own, driven over a pipe: `python -m nearlossless.worker`.
+
+Reads one `Job` as a line of JSON from standard input and writes one event a line to standard output:
+`{"phase": ...}` as it goes, and at the end `{"result": ...}` or `{"error": ...}`. Whatever libraries print
+goes to standard error.
+"""
+
+import json
+import os
+import sys
+import time
+from typing import Any, TextIO
+
+from pydantic import BaseModel, ConfigDict
+
+from nearlossless.cases import Case, Device, Recipe
+
+STEADY_CALLS = 2
+
+
+class Job(BaseModel):
+    """What the worker is to run; no recipe means the baseline pipeline."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    case: Case
+    recipe: Recipe | None
+    device: Device
+
+
+class PhasePeaks(BaseModel):
+    """Peak bytes of each phase, each counted from its own start."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    kind: str
+    load_bytes: int
+    first_call_bytes: int
+    steady_bytes: int
+    steady_reserved_bytes: int | None = None
+
+
+class ProcessRun(BaseModel):
+    """What one process measured, from its start on."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    load_s: float
+    first_call_s: float
+    steady_s: list[float]
+    peaks: PhasePeaks
+    graphs: int
+
+
+def run(job: Job, tell: Any) -> ProcessRun:
+    """Load, first call, steady calls, each timed and with its memory peak."""
+    start = time.perf_counter()
+    tell("load")
+    from nearlossless.memory import peak_meter
+    from nearlossless.pipelines import build_baseline, build_compiled, draw, requests
+    from nearlossless.shapes import counted_compiles
+    from nearlossless.timing import synchronizer, timed
+
+    meter, synchronize = peak_meter(job.device), synchronizer(job.device)
+    pipeline = build_baseline(job.case, job.device)
+    if job.recipe is not None:
+        pipeline = build_compiled(pipeline, job.recipe)
+    synchronize()
+    load_s, load_peak = time.perf_counter() - start, meter.read()
+    request = requests(job.case.generation)[0]
+
+    def once() -> None:
+        draw(pipeline, job.case.generation, request)
+
+    tell("first call")
+    meter.reset()
+    with counted_compiles() as compiles:
+        first_call_s = timed(once, synchronize=synchronize)
+    first_call_peak = meter.read()
+    tell("steady calls")
+    meter.reset()
+    steady_s = [timed(once, synchronize=synchronize) for _ in range(STEADY_CALLS)]
+    steady_peak = meter.read()
+    return ProcessRun(
+        load_s=load_s,
+        first_call_s=first_call_s,
+        steady_s=steady_s,
+        peaks=PhasePeaks(
+            kind=steady_peak.kind,
+            load_bytes=load_peak.gated_bytes,
+            first_call_bytes=first_call_peak.gated_bytes,
+            steady_bytes=steady_peak.gated_bytes,
+            steady_reserved_bytes=steady_peak.reserved_bytes,
+        ),
+        graphs=compiles.graphs,
+    )
+
+
+def _private_stdout() -> TextIO:
+    """The pipe to the parent; afterwards file descriptor 1 is standard error, so that no library can write into it."""
+    pipe = os.fdopen(os.dup(1), "w", encoding="utf-8", buffering=1)
+    os.dup2(2, 1)
+    return pipe
+
+
+def main() -> None:
+    """Run the job on standard input."""
+    pipe = _private_stdout()
+
+    def send(**event: Any) -> None:
+        print(json.dumps(event), file=pipe, flush=True)
+
+    try:
+        job = Job.model_validate_json(sys.stdin.readline())
+        result = run(job, lambda phase: send(phase=phase))
+    except BaseException as error:  # the parent turns it into a verdict
+        send(error=f"{type(error).__name__}: {error}")
+        raise
+    send(result=result.model_dump())
+
+
+if __name__ == "__main__":
+    main()

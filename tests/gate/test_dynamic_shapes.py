@@ -1,0 +1,22 @@
+"""Does another size compile anything?"""
+
+from typing import Any
+
+import pytest
+
+from nearlossless.gates import judge_shapes
+from nearlossless.measuring import cycle_sizes
+from nearlossless.plugin import Concluding
+from nearlossless.progress import Progress
+from nearlossless.record import SubjectRecord
+from nearlossless.selection import Subject
+
+
+@pytest.mark.gate("shapes")
+def test_dynamic_shapes(
+    subject: Subject, compiled_pipeline: Any, subject_record: SubjectRecord, progress: Progress, gate: Concluding
+) -> None:
+    """After warm-up, cycling through the case's sizes compiles nothing and draws every size."""
+    subject_record.sizes = cycle_sizes(compiled_pipeline, subject, progress)
+    verdict = gate(judge_shapes(subject_record.sizes, subject.thresholds))
+    assert verdict.is_pass, str(verdict)

@@ -1,0 +1,15 @@
+"""Is the picture still the same?"""
+
+import pytest
+
+from nearlossless.gates import judge_quality
+from nearlossless.plugin import Concluding
+from nearlossless.record import SubjectRecord
+from nearlossless.selection import Subject
+
+
+@pytest.mark.gate("quality")
+def test_quality(subject: Subject, pictures: SubjectRecord, gate: Concluding) -> None:
+    """Every picture matches the live baseline and the stored one, tile by tile, and follows its prompt as well."""
+    verdict = gate(judge_quality(pictures.pictures, subject.thresholds))
+    assert verdict.is_pass, str(verdict)
