@@ -125,7 +125,7 @@ def load_expected(case: Case, case_folder: Path, request: Request, identity: Pic
     name = picture_name(request)
     path, sidecar_path = folder / f"{name}.png", folder / f"{name}.json"
     if not path.exists() or not sidecar_path.exists():
-        return Expected(path=path, problem="no expected picture is stored; draw candidates with --update-baselines")
+        return Expected(path=path, problem="no expected picture is stored, --update-baselines draws a candidate")
     try:
         sidecar = read_sidecar(sidecar_path)
     except (OSError, ValueError) as error:

@@ -59,7 +59,7 @@ def _compare(
     record.stored_problem, record.stored_foreign = expected.problem, expected.foreign
     if comparison.candidates is not None:
         _write_candidate(live, request, record.baseline_clip, comparison)
-        record.stored_problem = "a candidate was written for the expected picture; nothing was verified"
+        record.stored_problem = "a candidate was written for the expected picture, nothing was verified"
     elif expected.picture is not None and expected.sidecar is not None:
         record.expected_file = _keep(expected.picture, "expected", request, comparison)
         record.stored_clip = expected.sidecar.clip_score

@@ -86,12 +86,24 @@ def cpu_model() -> str:
 def stack() -> dict[str, str]:
     """Versions of everything that draws, read without importing it, and the GPU driver."""
     versions = {"python": platform.python_version(), "system": platform.platform(terse=True)}
+    if driver := _gpu_driver():
+        versions["gpu driver"] = driver
     for package in STACK_PACKAGES:
         try:
             versions[package] = metadata.version(package)
         except metadata.PackageNotFoundError:
             continue
     return versions
+
+
+def _gpu_driver() -> str | None:
+    """Version of NVIDIA's kernel module, as the module itself tells it."""
+    try:
+        told = Path("/proc/driver/nvidia/version").read_text(encoding="utf-8")
+    except OSError:
+        return None
+    version = re.search(r"\b\d{3,}\.\d+(\.\d+)?\b", told)
+    return version.group() if version else None
 
 
 def _gpu_facts() -> tuple[str | None, float | None]:
@@ -103,10 +115,8 @@ def _gpu_facts() -> tuple[str | None, float | None]:
 
 
 def _power_limit_w(uuid: str) -> float | None:
-    try:
-        import pynvml
-    except ImportError:
-        return None
+    import pynvml
+
     try:
         pynvml.nvmlInit()
         handle = pynvml.nvmlDeviceGetHandleByUUID(uuid if uuid.startswith("GPU-") else f"GPU-{uuid}")

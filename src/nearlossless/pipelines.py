@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from nearlossless.backends import BackendError, resolve
 from nearlossless.cases import MINIATURE, Case, CaseError, Device, Generation, Recipe
-from nearlossless.environment import restored_torch_settings
+from nearlossless.environment import Fingerprint, fingerprint, restored_torch_settings
 from nearlossless.miniature import PIPELINE as MINIATURE_PIPELINE
 
 if TYPE_CHECKING:
@@ -118,6 +118,16 @@ def build_baseline(case: Case, device: Device) -> Any:
         ) from error
     pipeline.set_progress_bar_config(disable=True)
     return pipeline.to(device)
+
+
+def fingerprint_of(pipeline: Any, case: Case, device: Device) -> Fingerprint:
+    """The fingerprint of this process for what a pipeline of the case draws."""
+    return fingerprint(
+        device=device,
+        dtype=case.model.dtype[device],
+        weights=weights_name(case),
+        scheduler=type(getattr(pipeline, "scheduler", None)).__name__,
+    )
 
 
 def shared_copy(module: Any) -> Any:

@@ -158,6 +158,17 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=place)
 
 
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Find out that the report cannot be written before hours of measuring, not after."""
+    if session.config.getoption("collectonly") or not any(_subject_of(item) for item in session.items):
+        return
+    run = session.config.stash[RUN]
+    try:
+        run.prepare()
+    except OSError as error:
+        raise pytest.UsageError(f"--report-dir {run.folder}: cannot be written ({error.strerror})") from None
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Skip what the machine or the case rules out, before any fixture is built."""
@@ -221,23 +232,18 @@ def process_runs(
     runs = measure_processes(subject, cache_folder, progress)
     subject_record.baseline_process, subject_record.cold_process = runs.baseline, runs.cold
     subject_record.warm_process = runs.warm
+    subject_record.fingerprint = runs.baseline.fingerprint
     return runs
 
 
 @pytest.fixture(scope="session")
 def baseline_pipeline(subject: Subject, subject_record: SubjectRecord, progress: Progress) -> Any:
     """The case as diffusers runs it; built once per (case, recipe)."""
-    from nearlossless.environment import fingerprint
-    from nearlossless.pipelines import build_baseline, weights_name
+    from nearlossless.pipelines import build_baseline, fingerprint_of
 
     with progress.phase("baseline pipeline: load"):
         pipeline = build_baseline(subject.case, subject.device)
-    subject_record.fingerprint = fingerprint(
-        device=subject.device,
-        dtype=subject.case.model.dtype[subject.device],
-        weights=weights_name(subject.case),
-        scheduler=type(pipeline.scheduler).__name__,
-    )
+    subject_record.fingerprint = fingerprint_of(pipeline, subject.case, subject.device)
     return pipeline
 
 
@@ -315,7 +321,7 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
     verdict = stopped(_gate_of(item), known[0] if known else Outcome.NOT_COMPARABLE, f"{type(error).__name__}: {error}")
     concluded = item.config.stash[RUN].conclude(subject, verdict, item.nodeid)
     if known or isinstance(error, AssertionError):
-        report.longrepr = f"{concluded.outcome} {concluded.gate}: {concluded.reason.replace('; ', chr(10) + '    ')}"
+        report.longrepr = f"{concluded.outcome} {concluded.gate}: {concluded.reason}"
     return report
 
 

@@ -3,12 +3,14 @@
 import json
 import os
 import queue
+import signal
 import subprocess
 import sys
 import tempfile
 import threading
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any
 
@@ -67,13 +69,15 @@ def run_worker(
             stderr=stderr,
             text=True,
             env=_environment(environment),
+            start_new_session=True,  # so that its own children can be ended with it
         )
         try:
             return _converse(process, job, progress, deadline)
         except WorkerError as error:
             raise WorkerError(f"{error}\n{_tail(stderr)}".strip()) from None
         finally:
-            process.kill()
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
             process.wait()
 
 
@@ -84,7 +88,7 @@ def _converse(
     assert process.stdout is not None
     try:
         process.stdin.write(job.model_dump_json() + "\n")
-        process.stdin.close()
+        process.stdin.flush()  # it stays open: its end tells the worker that this process is gone
     except BrokenPipeError:
         pass  # it died at once: the end of its output says so below
     events: queue.Queue[dict[str, Any] | None] = queue.Queue()

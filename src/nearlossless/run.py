@@ -1,11 +1,14 @@
 """One run: collects what every subject measured and was judged, and writes the reports at the end."""
 
 import shlex
+import shutil
 import sys
+import tempfile
 from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
 
+from nearlossless.baselines import CANDIDATES
 from nearlossless.record import CheckRecord, Record, SubjectRecord, VerdictRecord, now, write_record
 from nearlossless.selection import Subject
 from nearlossless.verdicts import Check, Outcome, Verdict
@@ -34,6 +37,18 @@ class Run:
     started: str = field(default_factory=now)
     subjects: dict[str, SubjectRecord] = field(default_factory=dict)
     candidates: list[Path] = field(default_factory=list)  # expected pictures that wait for approval
+
+    def prepare(self) -> None:
+        """
+        Make the report folder and clear what a former run left for approval.
+
+        Raises:
+            OSError: It cannot be written.
+        """
+        self.folder.mkdir(parents=True, exist_ok=True)
+        shutil.rmtree(self.folder / CANDIDATES, ignore_errors=True)
+        with tempfile.TemporaryFile(dir=self.folder):
+            pass
 
     def subject(self, subject: Subject) -> SubjectRecord:
         """The record of a subject, made at the first call."""

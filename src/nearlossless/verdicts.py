@@ -98,7 +98,7 @@ def verdict(gate: str, checks: Sequence[Check]) -> Verdict:
     told = [str(check) for check in deciding[:MOST_TOLD]]
     if len(deciding) > MOST_TOLD:
         told.append(f"and {len(deciding) - MOST_TOLD} more {outcome}")
-    return Verdict(gate=gate, outcome=outcome, reason="; ".join(told), checks=tuple(checks))
+    return Verdict(gate=gate, outcome=outcome, reason="\n".join(told), checks=tuple(checks))
 
 
 def _headroom(check: Check) -> float:

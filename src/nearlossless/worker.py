@@ -9,12 +9,14 @@ goes to standard error.
 import json
 import os
 import sys
+import threading
 import time
 from typing import Any, TextIO
 
 from pydantic import BaseModel, ConfigDict
 
 from nearlossless.cases import Case, Device, Recipe
+from nearlossless.environment import Fingerprint
 
 STEADY_CALLS = 2
 
@@ -51,6 +53,7 @@ class ProcessRun(BaseModel):
     steady_s: list[float]
     peaks: PhasePeaks
     graphs: int
+    fingerprint: Fingerprint | None = None
 
 
 def run(job: Job, tell: Any) -> ProcessRun:
@@ -58,7 +61,7 @@ def run(job: Job, tell: Any) -> ProcessRun:
     start = time.perf_counter()
     tell("load")
     from nearlossless.memory import peak_meter
-    from nearlossless.pipelines import build_baseline, build_compiled, draw, requests
+    from nearlossless.pipelines import build_baseline, build_compiled, draw, fingerprint_of, requests
     from nearlossless.shapes import counted_compiles
     from nearlossless.timing import synchronizer, timed
 
@@ -94,6 +97,7 @@ def run(job: Job, tell: Any) -> ProcessRun:
             steady_reserved_bytes=steady_peak.reserved_bytes,
         ),
         graphs=compiles.graphs,
+        fingerprint=fingerprint_of(pipeline, job.case, job.device),
     )
 
 
@@ -102,6 +106,12 @@ def _private_stdout() -> TextIO:
     pipe = os.fdopen(os.dup(1), "w", encoding="utf-8", buffering=1)
     os.dup2(2, 1)
     return pipe
+
+
+def _end_with_parent() -> None:
+    """The parent keeps standard input open as long as it lives; without it nobody waits for the result."""
+    sys.stdin.read()
+    os._exit(1)
 
 
 def main() -> None:
@@ -113,6 +123,7 @@ def main() -> None:
 
     try:
         job = Job.model_validate_json(sys.stdin.readline())
+        threading.Thread(target=_end_with_parent, daemon=True).start()
         result = run(job, lambda phase: send(phase=phase))
     except BaseException as error:  # the parent turns it into a verdict
         send(error=f"{type(error).__name__}: {error}")

@@ -66,7 +66,7 @@ def _print_subject(console: "Console", subject: SubjectRecord) -> None:
     console.print(_table(rows, title) if rows else Text(title))
     for verdict in subject.verdicts:
         line = Text(f"{verdict.outcome:<14} ", style=_STYLES[Outcome(verdict.outcome)])
-        line.append(f"{verdict.gate}: {verdict.reason}", style="default")
+        line.append(f"{verdict.gate}: {verdict.reason}".replace("\n", "\n" + " " * 15), style="default")
         console.print(line, soft_wrap=True)
     console.print()
 
