@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from nearlossless.atomic import write_bytes, write_text
-from nearlossless.baselines import CANDIDATES, EXPECTED, Sidecar, read_picture, read_sidecar
+from nearlossless.baselines import CANDIDATES, EXPECTED, Sidecar, picture_name, read_picture, read_sidecar
 from nearlossless.cases import find_case
 
 
@@ -44,13 +44,16 @@ def _candidates(root: Path, baselines: Path) -> Iterator[Candidate]:
         case_name, hardware = sidecar_path.parts[-4], sidecar_path.parts[-3]
         case = find_case(baselines, case_name)  # the name of a known case cannot leave the folder
         picture_path = sidecar_path.with_suffix(".png")
-        if sidecar_path.is_symlink() or picture_path.is_symlink():
-            raise ApprovalError(f"{sidecar_path}: is a link")
+        links = [path for path in (picture_path, sidecar_path, *sidecar_path.parents[:3]) if path.is_symlink()]
+        if links:
+            raise ApprovalError(f"{links[0]}: is a link")
         try:
             sidecar = read_sidecar(sidecar_path)
             read_picture(picture_path, (sidecar.width, sidecar.height), sidecar.sha256)
         except (OSError, ValueError) as error:
             raise ApprovalError(f"{sidecar_path}: {error}") from None
+        if picture_name(sidecar.request) != picture_path.stem:
+            raise ApprovalError(f"{sidecar_path}: describes another picture, {picture_name(sidecar.request)}")
         target = baselines / case.name / hardware / EXPECTED / picture_path.name
         yield Candidate(
             case=case_name,

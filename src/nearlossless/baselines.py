@@ -27,7 +27,7 @@ class Sidecar(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    schema_version: Literal[1] = 1
+    schema_version: Literal[1]
     prompt: str
     seed: int
     height: int
@@ -40,10 +40,10 @@ class Sidecar(BaseModel):
     sha256: str
     accepted_because: str | None = None
 
-    def is_of(self, request: Request, guidance_scale: float) -> bool:
-        """Whether the picture was drawn for this request."""
-        drawn = Request(self.prompt, self.seed, self.height, self.width, self.steps)
-        return drawn == request and self.guidance_scale == guidance_scale
+    @property
+    def request(self) -> Request:
+        """What the picture was drawn for."""
+        return Request(self.prompt, self.seed, self.height, self.width, self.steps)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,18 +64,18 @@ def picture_name(request: Request) -> str:
     return f"{words or 'prompt'}-{digest}-s{request.seed}-{request.width}x{request.height}"
 
 
-def expected_folder(case_folder: Path, identity: PictureIdentity) -> tuple[Path, bool]:
+def expected_folder(case_folder: Path, identity: PictureIdentity) -> Path:
     """
-    The folder of expected pictures for this hardware, and whether it is another hardware's.
+    The folder of expected pictures for this hardware, or another's that may stand in for it.
 
-    Where this hardware has none, the first other one is offered; whether its pictures may be compared is for
-    the case to say.
+    Where this hardware has none, the first other one of the same dtype is offered; whether its pictures may be
+    compared is for the case to say.
     """
     own = case_folder / hardware_folder(identity.hardware, identity.dtype) / EXPECTED
     if own.is_dir():
-        return own, False
-    others = sorted(path for path in case_folder.glob(f"*/{EXPECTED}") if path.is_dir())
-    return (others[0], True) if others else (own, False)
+        return own
+    others = sorted(path for path in case_folder.glob(f"*-{identity.dtype}/{EXPECTED}") if path.is_dir())
+    return others[0] if others else own
 
 
 def read_sidecar(path: Path) -> Sidecar:
@@ -114,14 +114,14 @@ def read_picture(path: Path, size: tuple[int, int], sha256: str) -> "Image.Image
         if picture.size != size or picture.mode != "RGB":
             raise ValueError(f"is {picture.mode} {picture.size}, expected RGB {size}")
         picture.load()
-    except (UnidentifiedImageError, OSError, SyntaxError) as error:
+    except (UnidentifiedImageError, Image.DecompressionBombError, OSError, SyntaxError) as error:
         raise ValueError(f"cannot be decoded: {error}") from None
     return picture
 
 
 def load_expected(case: Case, case_folder: Path, request: Request, identity: PictureIdentity) -> Expected:
     """The expected picture of a request, checked against its sidecar and this machine's identity."""
-    folder, _ = expected_folder(case_folder, identity)
+    folder = expected_folder(case_folder, identity)
     name = picture_name(request)
     path, sidecar_path = folder / f"{name}.png", folder / f"{name}.json"
     if not path.exists() or not sidecar_path.exists():
@@ -130,7 +130,7 @@ def load_expected(case: Case, case_folder: Path, request: Request, identity: Pic
         sidecar = read_sidecar(sidecar_path)
     except (OSError, ValueError) as error:
         return Expected(path=sidecar_path, problem=f"unusable sidecar: {error}")
-    if not sidecar.is_of(request, case.generation.guidance_scale):
+    if sidecar.request != request or sidecar.guidance_scale != case.generation.guidance_scale:
         return Expected(path=sidecar_path, problem="the sidecar describes another prompt, seed, size or setting")
     try:
         picture = read_picture(path, (request.width, request.height), sidecar.sha256)
@@ -160,6 +160,7 @@ def write_expected(
     content = encode_png(picture)
     path = folder / f"{picture_name(request)}.png"
     sidecar = Sidecar(
+        schema_version=1,
         prompt=request.prompt,
         seed=request.seed,
         height=request.height,

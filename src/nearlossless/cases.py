@@ -103,6 +103,12 @@ class Sampling(_Strict):
     budget_s: Seconds = 600.0
     clip: float = Field(0.05, gt=0, description="Pairs count at most this far (log-ratio) from the threshold.")
 
+    @model_validator(mode="after")
+    def _enough_pairs(self) -> Self:
+        if self.max_pairs < self.min_pairs:
+            raise ValueError(f"max_pairs ({self.max_pairs}) is below min_pairs ({self.min_pairs})")
+        return self
+
 
 class Recipe(_Strict):
     """How a pipeline is made faster."""

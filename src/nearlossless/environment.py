@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
+SDP_KERNELS = ("flash", "mem_efficient", "math")  # torch.backends.cuda has a switch for each
 STACK_PACKAGES = ("torch", "diffusers", "transformers", "triton", "onediff", "nexfort", "torchao", "nearlossless")
 
 
@@ -85,7 +86,7 @@ def cpu_model() -> str:
 
 def stack() -> dict[str, str]:
     """Versions of everything that draws, read without importing it, and the GPU driver."""
-    versions = {"python": platform.python_version(), "system": platform.platform(terse=True)}
+    versions = {"python": platform.python_version(), "system": f"{platform.system()} {platform.machine()}"}
     if driver := _gpu_driver():
         versions["gpu driver"] = driver
     for package in STACK_PACKAGES:
@@ -153,12 +154,9 @@ def fingerprint(*, device: Literal["cpu", "cuda"], dtype: str, weights: str, sch
 def _attention_setting() -> str:
     import torch
 
-    switches = {
-        "flash": torch.backends.cuda.flash_sdp_enabled(),
-        "efficient": torch.backends.cuda.mem_efficient_sdp_enabled(),
-        "math": torch.backends.cuda.math_sdp_enabled(),
-    }
-    return "sdpa:" + "+".join(name for name, enabled in switches.items() if enabled)
+    return "sdpa:" + "+".join(
+        kernel for kernel in SDP_KERNELS if getattr(torch.backends.cuda, f"{kernel}_sdp_enabled")()
+    )
 
 
 @contextmanager
@@ -174,6 +172,8 @@ def restored_torch_settings() -> Iterator[None]:
     before = [(owner, name, getattr(owner, name)) for owner, name in settings]
     precision, dtype, grad = torch.get_float32_matmul_precision(), torch.get_default_dtype(), torch.is_grad_enabled()
     deterministic, threads = torch.are_deterministic_algorithms_enabled(), torch.get_num_threads()
+    warn_only = torch.is_deterministic_algorithms_warn_only_enabled()
+    attention = {kernel: getattr(torch.backends.cuda, f"{kernel}_sdp_enabled")() for kernel in SDP_KERNELS}
     try:
         yield
     finally:
@@ -182,6 +182,8 @@ def restored_torch_settings() -> Iterator[None]:
         torch.set_float32_matmul_precision(precision)
         torch.set_default_dtype(dtype)
         torch.set_grad_enabled(grad)
-        torch.use_deterministic_algorithms(deterministic)
+        torch.use_deterministic_algorithms(deterministic, warn_only=warn_only)
+        for kernel, is_enabled in attention.items():
+            getattr(torch.backends.cuda, f"enable_{kernel}_sdp")(is_enabled)
         if torch.get_num_threads() != threads:
             torch.set_num_threads(threads)

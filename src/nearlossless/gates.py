@@ -20,24 +20,25 @@ def judge_memory(baseline: ProcessRun, compiled: ProcessRun, thresholds: Thresho
     """Does the steady peak stay within its budgets, relative to the baseline and absolute?"""
     used, base = compiled.peaks.steady_bytes, baseline.peaks.steady_bytes
     kind = f"{compiled.peaks.kind} bytes, baseline {base / GIB:.3f} GiB, compiled {used / GIB:.3f} GiB"
-    checks = [
-        at_most("steady peak / baseline's", used / base if base > 0 else None, thresholds.max_memory_ratio, note=kind)
-    ]
+    ratio = used / base if base > 0 and used > 0 else None
+    checks = [at_most("steady peak / baseline's", ratio, thresholds.max_memory_ratio, note=kind)]
     if thresholds.max_peak_gib is not None:
-        checks.append(at_most("steady peak", used / GIB, thresholds.max_peak_gib, unit="GiB"))
+        peak_gib = used / GIB if used > 0 else None
+        checks.append(at_most("steady peak", peak_gib, thresholds.max_peak_gib, unit="GiB"))
     return verdict("memory", checks)
 
 
 def judge_startup(cold: ProcessRun, warm: ProcessRun, thresholds: Thresholds) -> Verdict:
     """Is a cold start bearable, and does a primed cache help?"""
-    cold_start_s = cold.load_s + cold.first_call_s
+    cold_start_s = cold.load_s + cold.first_call_s if cold.load_s > 0 and cold.first_call_s > 0 else None
+    ratio = warm.first_call_s / cold.first_call_s if warm.first_call_s > 0 and cold.first_call_s > 0 else None
     return verdict(
         "startup",
         [
             at_most("cold start", cold_start_s, thresholds.max_cold_start_s, unit="s", note="load and first call"),
             at_most(
                 "warm / cold first call",
-                warm.first_call_s / cold.first_call_s if cold.first_call_s > 0 else None,
+                ratio,
                 thresholds.max_warm_start_ratio,
                 note=f"warm {warm.first_call_s:.2f} s, cold {cold.first_call_s:.2f} s",
             ),

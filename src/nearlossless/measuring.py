@@ -45,9 +45,13 @@ class ProcessRuns:
     warm: ProcessRun
 
 
-def measure_processes(subject: Subject, cache: Path, progress: Progress) -> ProcessRuns:
+def measure_processes(
+    subject: Subject, cache: Path, progress: Progress, baselines: dict[tuple[str, str], ProcessRun]
+) -> ProcessRuns:
     """
     Run baseline, cold and warm processes one after the other; `cache` is empty before and primed after.
+
+    `baselines` keeps the baseline's run of each case and device, which all its recipes share.
 
     Raises:
         BaselineError: The baseline's process failed.
@@ -63,12 +67,14 @@ def measure_processes(subject: Subject, cache: Path, progress: Progress) -> Proc
                 progress=lambda phase: progress.say(f"{title} process: {phase}"),
             )
 
+    key = (subject.case.name, subject.device)
     try:
-        baseline = run("baseline", compiled=False, folder=cache / "baseline")
+        if key not in baselines:
+            baselines[key] = run("baseline", compiled=False, folder=cache / "baseline")
     except WorkerError as error:
         raise BaselineError(f"the baseline's own process failed: {error}") from None
     cold = run("cold", compiled=True, folder=cache)
-    return ProcessRuns(baseline=baseline, cold=cold, warm=run("warm", compiled=True, folder=cache))
+    return ProcessRuns(baseline=baselines[key], cold=cold, warm=run("warm", compiled=True, folder=cache))
 
 
 def drawer(pipeline: Any, case: Case) -> Callable[[Request], Any]:

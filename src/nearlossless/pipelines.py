@@ -1,6 +1,7 @@
 """Case -> baseline pipeline; (pipeline, recipe) -> compiled pipeline; (pipeline, request) -> picture."""
 
 import copy
+import hashlib
 import inspect
 import warnings
 from collections.abc import Callable, Iterator
@@ -16,6 +17,10 @@ from nearlossless.miniature import PIPELINE as MINIATURE_PIPELINE
 
 if TYPE_CHECKING:
     from PIL import Image
+
+
+# Files up to 16 MiB are hashed whole, larger ones at 16 places of 1 MiB.
+_DIGEST_SAMPLE, _DIGEST_SAMPLES = 1 << 20, 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,12 +75,6 @@ def quiet_libraries() -> Iterator[None]:
             transformers_logging.enable_progress_bar()
 
 
-def weights_name(case: Case) -> str:
-    """Source and revision, as the picture identity names them."""
-    revision = f"@{case.model.revision}" if case.model.revision else ""
-    return f"{case.model.source}{revision}"
-
-
 def _location(case: Case) -> tuple[str, dict[str, Any]]:
     if case.model.source == MINIATURE:
         return str(MINIATURE_PIPELINE), {"local_files_only": True}
@@ -88,6 +87,26 @@ def _location(case: Case) -> tuple[str, dict[str, Any]]:
             " from the hub"
         )
     return case.model.source, {"revision": case.model.revision}
+
+
+def _weights_digest(folder: Path) -> str:
+    """Short hash of the safetensors under a folder: names, sizes, and samples of the content of large files."""
+    digest = hashlib.sha256()
+    for path in sorted(folder.rglob("*.safetensors")):
+        size = path.stat().st_size
+        digest.update(f"{path.relative_to(folder).as_posix()} {size}".encode())
+        with path.open("rb") as file:
+            for start in range(0, size, max(_DIGEST_SAMPLE, size // _DIGEST_SAMPLES)):
+                file.seek(start)
+                digest.update(file.read(_DIGEST_SAMPLE))
+    return digest.hexdigest()[:12]
+
+
+def weights_name(case: Case) -> str:
+    """Source and revision, as the picture identity names them; a local folder's revision is a hash of its weights."""
+    location, options = _location(case)
+    revision = options.get("revision") or _weights_digest(Path(location))
+    return f"{case.model.source}@{revision}"
 
 
 def build_baseline(case: Case, device: Device) -> Any:
@@ -258,6 +277,8 @@ def check_baseline_unchanged(before: tuple["Image.Image", "Image.Image"], after:
         BaselineChanged: Not the same bits although it repeated them before, or further off than twice its own
             repeat spread.
     """
+    if after.size != before[0].size:
+        raise BaselineChanged(f"the backend changed the baseline: it now draws {after.size}, before {before[0].size}")
     spread, moved = _rms(*before), _rms(before[0], after)
     if moved > 2 * spread:
         raise BaselineChanged(

@@ -28,6 +28,7 @@ from nearlossless.verdicts import EXIT_REGRESSION, Outcome, Verdict, exit_code, 
 RUN = pytest.StashKey[Run]()
 PROGRESS = pytest.StashKey[Progress]()
 TERMINAL = pytest.StashKey[TextIO]()
+SELECTION_ERROR = pytest.StashKey[str]()
 OTHER_FAILURES = pytest.StashKey[list[str]]()
 DEFAULT_REPORT = "nearlossless-report"
 
@@ -123,8 +124,11 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
             recipes=config.getoption("recipe"),
             backend=config.getoption("backend"),
         )
-    except (CaseError, ValueError) as error:
-        raise pytest.UsageError(str(error)) from None
+    except CaseError as error:
+        # Raised here it would be shown once a module, as a collection error.
+        config.stash[SELECTION_ERROR] = str(error)
+        metafunc.parametrize("subject", [])
+        return
     parameters = [
         pytest.param(subject, id=subject.id, marks=[pytest.mark.gpu] if subject.device == "cuda" else [])
         for subject in subjects
@@ -144,8 +148,10 @@ def _gate_of(item: pytest.Item) -> str:
 
 
 @pytest.hookimpl(trylast=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Subject by subject, and in each the gates with processes of their own before any pipeline is built."""
+    if SELECTION_ERROR in config.stash:
+        raise pytest.UsageError(config.stash[SELECTION_ERROR])
     first_seen: dict[str, int] = {}
 
     def place(item: pytest.Item) -> tuple[int, bool]:
@@ -162,9 +168,11 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     """Find out that the report cannot be written before hours of measuring, not after."""
     if session.config.getoption("collectonly") or not any(_subject_of(item) for item in session.items):
         return
+    if hasattr(session.config, "workerinput"):
+        raise pytest.UsageError("gates cannot share a machine with each other: run them without pytest-xdist's -n")
     run = session.config.stash[RUN]
     try:
-        run.prepare()
+        run.prepare(update=session.config.getoption("update_baselines"))
     except OSError as error:
         raise pytest.UsageError(f"--report-dir {run.folder}: cannot be written ({error.strerror})") from None
 
@@ -224,12 +232,16 @@ def cache_folder(subject: Subject, tmp_path_factory: pytest.TempPathFactory) -> 
 
 @pytest.fixture(scope="session")
 def process_runs(
-    subject: Subject, subject_record: SubjectRecord, cache_folder: Path, progress: Progress
+    subject: Subject,
+    subject_record: SubjectRecord,
+    cache_folder: Path,
+    progress: Progress,
+    request: pytest.FixtureRequest,
 ) -> ProcessRuns:
     """Baseline, cold and warm start, each in a fresh process, while no session pipeline is resident."""
     from nearlossless.measuring import measure_processes
 
-    runs = measure_processes(subject, cache_folder, progress)
+    runs = measure_processes(subject, cache_folder, progress, request.config.stash[RUN].baseline_processes)
     subject_record.baseline_process, subject_record.cold_process = runs.baseline, runs.cold
     subject_record.warm_process = runs.warm
     subject_record.fingerprint = runs.baseline.fingerprint

@@ -14,6 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any
 
+from nearlossless.cases import CaseError
 from nearlossless.worker import Job, ProcessRun
 
 TIME_LIMIT_S = 1800.0
@@ -36,9 +37,13 @@ def _tail(stderr: IO[bytes]) -> str:
 
 
 def _follow(stdout: IO[str], events: "queue.Queue[dict[str, Any] | None]") -> None:
-    for line in stdout:
-        events.put(json.loads(line))
-    events.put(None)
+    try:
+        for line in stdout:
+            events.put(json.loads(line))
+    except ValueError:
+        pass  # a line cut short: the process died while it wrote
+    finally:
+        events.put(None)
 
 
 def run_worker(
@@ -59,6 +64,7 @@ def run_worker(
 
     Raises:
         WorkerError: It reported an error, ended by itself, or was killed at the limit.
+        CaseError: The case cannot be used with this pipeline or machine.
     """
     deadline = time.monotonic() + time_limit_s
     with tempfile.TemporaryFile() as stderr:
@@ -105,7 +111,8 @@ def _converse(
             phase = event["phase"]
             progress(phase)
         elif "error" in event:
-            raise WorkerError(f"in phase '{phase}': {event['error']}")
+            kind = CaseError if event["is_case_error"] else WorkerError
+            raise kind(f"in phase '{phase}': {event['error']}")
         else:
             return ProcessRun.model_validate(event["result"])
 

@@ -50,10 +50,10 @@ def tile_side(height: int, width: int) -> int:
 
 
 def _to_tensor(picture: "Image.Image") -> "Tensor":
-    """Float picture of shape (1, 3, H, W) in [0, 1]."""
+    """Picture of shape (1, 3, H, W) in [0, 1]; float64, since variances of flat areas cancel in float32."""
     import torch
 
-    pixels_HWC = np.asarray(picture.convert("RGB"), dtype=np.float32) / 255
+    pixels_HWC = np.asarray(picture.convert("RGB"), dtype=np.float64) / 255
     return torch.from_numpy(pixels_HWC).permute(2, 0, 1)[None]
 
 
@@ -79,17 +79,18 @@ def ssim(obtained: "Image.Image", expected: "Image.Image") -> Similarity:
 
     if obtained.size != expected.size:
         raise ValueError(f"sizes differ: obtained {obtained.size}, expected {expected.size}")
-    mean, map_BCHW = structural_similarity_index_measure(
+    _, map_BCHW = structural_similarity_index_measure(
         _to_tensor(obtained), _to_tensor(expected), data_range=1.0, return_full_image=True
     )
     side = tile_side(obtained.height, obtained.width)
     # A last tile that does not fill its square is averaged over the pixels that it has.
     tiles = F.avg_pool2d(map_BCHW.mean(1, keepdim=True), side, ceil_mode=True, count_include_pad=False)[0, 0]
     row, column = divmod(int(tiles.argmin()), tiles.shape[1])
+    x, y = column * side, row * side
     return Similarity(
-        mean_ssim=float(mean),
+        mean_ssim=float(map_BCHW.mean()),
         worst_tile_ssim=float(tiles.min()),
-        worst_tile_xywh=(column * side, row * side, side, side),
+        worst_tile_xywh=(x, y, min(side, obtained.width - x), min(side, obtained.height - y)),
     )
 
 
@@ -144,7 +145,7 @@ def clip_scorer(folder: Path) -> ClipScorer:
     model = TensorFeatures(clip)
 
     def score(picture: "Image.Image", prompt: str) -> float:
-        pixels_CHW = (_to_tensor(picture)[0] * 255).to(torch.uint8)
+        pixels_CHW = torch.from_numpy(np.array(picture.convert("RGB"))).permute(2, 0, 1)
         with torch.inference_mode():
             return float(clip_score(pixels_CHW, prompt, model_name_or_path=lambda: (model, processor)))
 

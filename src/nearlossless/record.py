@@ -115,7 +115,7 @@ class SubjectRecord(_Part):
 class Record(_Part):
     """One run."""
 
-    schema_version: Literal[1] = 1
+    schema_version: Literal[1]
     nearlossless_version: str
     started: str
     command: str

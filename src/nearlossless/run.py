@@ -1,17 +1,17 @@
 """One run: collects what every subject measured and was judged, and writes the reports at the end."""
 
 import shlex
-import shutil
 import sys
 import tempfile
 from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
 
-from nearlossless.baselines import CANDIDATES
-from nearlossless.record import CheckRecord, Record, SubjectRecord, VerdictRecord, now, write_record
+from nearlossless.baselines import CANDIDATES, EXPECTED
+from nearlossless.record import SCHEMA_VERSION, CheckRecord, Record, SubjectRecord, VerdictRecord, now, write_record
 from nearlossless.selection import Subject
 from nearlossless.verdicts import Check, Outcome, Verdict
+from nearlossless.worker import ProcessRun
 
 
 def _check_record(check: Check) -> CheckRecord:
@@ -36,17 +36,20 @@ class Run:
     folder: Path
     started: str = field(default_factory=now)
     subjects: dict[str, SubjectRecord] = field(default_factory=dict)
+    baseline_processes: dict[tuple[str, str], ProcessRun] = field(default_factory=dict)  # by case and device
     candidates: list[Path] = field(default_factory=list)  # expected pictures that wait for approval
 
-    def prepare(self) -> None:
+    def prepare(self, *, update: bool) -> None:
         """
-        Make the report folder and clear what a former run left for approval.
+        Make the report folder; before an update, clear the candidates that a former one left there.
 
         Raises:
             OSError: It cannot be written.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
-        shutil.rmtree(self.folder / CANDIDATES, ignore_errors=True)
+        if update:
+            for path in self.folder.glob(f"{CANDIDATES}/*/*/{EXPECTED}/*"):
+                path.unlink()
         with tempfile.TemporaryFile(dir=self.folder):
             pass
 
@@ -87,6 +90,7 @@ class Run:
     def record(self) -> Record:
         """Everything so far."""
         return Record(
+            schema_version=SCHEMA_VERSION,
             nearlossless_version=metadata.version("nearlossless"),
             started=self.started,
             command=shlex.join(Path(part).name if i == 0 else part for i, part in enumerate(sys.argv)),

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+from pydantic import ValidationError
+
 from nearlossless.cases import Case, CaseError, Device, Recipe, Thresholds, case_names, find_case, load_case
 from nearlossless.environment import hardware_name
 
@@ -44,7 +46,10 @@ def _selected_cases(baselines: Path, names: Sequence[str]) -> list[Case]:
 def _selected_recipes(case: Case, names: Sequence[str], backend: str | None) -> dict[str, tuple[Recipe, bool]]:
     chosen = {name: (case.recipes[name], True) for name in dict.fromkeys(names) if name in case.recipes}
     if backend is not None:
-        recipe = Recipe.model_validate({"backend": backend})
+        try:
+            recipe = Recipe.model_validate({"backend": backend})
+        except ValidationError as error:
+            raise CaseError(f"--backend {backend}: {error.errors()[0]['msg']}") from None
         chosen[backend.replace(":", ".")] = (recipe, False)
     if not names and backend is None:
         chosen = {name: (recipe, True) for name, recipe in case.recipes.items()}

@@ -1,10 +1,10 @@
 """Latencies: two callables in turn (A B B A ...), judged after every pair."""
 
+import dataclasses
 import math
 import statistics
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
 
 from nearlossless.cases import Sampling
 from nearlossless.sequential import confidence_sequence
@@ -14,12 +14,12 @@ Clock = Callable[[], float]
 WARMUP_CALLS = 2
 
 
-@dataclass(slots=True)
+@dataclasses.dataclass(slots=True)
 class PairedLatencies:
     """Seconds of both callables, pair by pair, in the order taken."""
 
-    baseline_s: list[float] = field(default_factory=list)
-    compiled_s: list[float] = field(default_factory=list)
+    baseline_s: list[float] = dataclasses.field(default_factory=list)
+    compiled_s: list[float] = dataclasses.field(default_factory=list)
 
 
 def timed(call: Callable[[], object], *, clock: Clock = time.perf_counter, synchronize: Callable[[], None]) -> float:
@@ -91,7 +91,7 @@ def judge_pairs(pairs: PairedLatencies, *, sampling: Sampling, min_speedup: floa
     Whether the mean speedup reaches `min_speedup`, with an interval that holds at any stopping time.
 
     The judged mean is of log-ratios that are clipped to a band around the threshold, so that one interrupted
-    call cannot decide or block the verdict; the figure that is shown is the median ratio.
+    call cannot decide or block the verdict; what is shown is the median ratio and the interval of the plain ratios.
     """
     if len(pairs.baseline_s) < sampling.min_pairs:
         note = f"{len(pairs.baseline_s)} pairs, at least {sampling.min_pairs} needed"
@@ -102,13 +102,10 @@ def judge_pairs(pairs: PairedLatencies, *, sampling: Sampling, min_speedup: floa
     ratios = log_ratios(pairs)
     centre = math.log(min_speedup) if min_speedup is not None else statistics.median(ratios)
     clipped = [min(max(ratio, centre - sampling.clip), centre + sampling.clip) for ratio in ratios]
-    interval = confidence_sequence(clipped, alpha=sampling.alpha)
-    plain = confidence_sequence(ratios, alpha=sampling.alpha).exponential()
-    return interval_at_least(
-        "speedup",
-        math.exp(statistics.median(ratios)),
-        interval.exponential(),
-        min_speedup,
-        unit="x",
-        note=f"{len(ratios)} pairs, clipped at ±{sampling.clip:.0%}; unclipped [{plain.low:.3g}, {plain.high:.3g}]",
+    judged = confidence_sequence(clipped, alpha=sampling.alpha).exponential()
+    check = interval_at_least("speedup", math.exp(statistics.median(ratios)), judged, min_speedup, unit="x")
+    return dataclasses.replace(
+        check,
+        interval=confidence_sequence(ratios, alpha=sampling.alpha).exponential(),
+        note=f"{len(ratios)} pairs; clipped to ±{sampling.clip:.0%} of the floor: [{judged.low:.4g}, {judged.high:.4g}]",
     )

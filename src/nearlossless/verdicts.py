@@ -55,10 +55,10 @@ class Check:
     def __str__(self) -> str:
         if not self.comparison:
             return f"{self.name}: {self.note}" + (f" [{self.path}]" if self.path else "")
-        obtained = "nothing" if self.obtained is None else f"{self.obtained:.4g}{_spaced(self.unit)}"
+        obtained = "nothing" if self.obtained is None else f"{self.obtained:.5g}{_spaced(self.unit)}"
         if self.interval is not None and math.isfinite(self.interval.low):
-            obtained += f" [{self.interval.low:.4g}, {self.interval.high:.4g}]"
-        required = "not yet measured" if self.threshold is None else f"{self.threshold:.4g}{_spaced(self.unit)}"
+            obtained += f" [{self.interval.low:.5g}, {self.interval.high:.5g}]"
+        required = "not yet measured" if self.threshold is None else f"{self.threshold:.5g}{_spaced(self.unit)}"
         text = f"{self.name}: obtained {obtained}, required {self.comparison} {required}"
         if self.note:
             text += f" ({self.note})"

@@ -15,7 +15,7 @@ from typing import Any, TextIO
 
 from pydantic import BaseModel, ConfigDict
 
-from nearlossless.cases import Case, Device, Recipe
+from nearlossless.cases import Case, CaseError, Device, Recipe
 from nearlossless.environment import Fingerprint
 
 STEADY_CALLS = 2
@@ -34,7 +34,7 @@ class Job(BaseModel):
 class PhasePeaks(BaseModel):
     """Peak bytes of each phase, each counted from its own start."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, ser_json_inf_nan="strings")
 
     kind: str
     load_bytes: int
@@ -46,7 +46,7 @@ class PhasePeaks(BaseModel):
 class ProcessRun(BaseModel):
     """What one process measured, from its start on."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, ser_json_inf_nan="strings")
 
     load_s: float
     first_call_s: float
@@ -126,9 +126,9 @@ def main() -> None:
         threading.Thread(target=_end_with_parent, daemon=True).start()
         result = run(job, lambda phase: send(phase=phase))
     except BaseException as error:  # the parent turns it into a verdict
-        send(error=f"{type(error).__name__}: {error}")
+        send(error=f"{type(error).__name__}: {error}", is_case_error=isinstance(error, CaseError))
         raise
-    send(result=result.model_dump())
+    send(result=result.model_dump(mode="json"))
 
 
 if __name__ == "__main__":

@@ -50,8 +50,7 @@ def embeddings(pictures: Iterator[Image.Image] | list[Image.Image], captions: li
             output = clip(input_ids=ids[:1], pixel_values=processor(picture, return_tensors="pt").pixel_values)
             image_embeds.append(output.image_embeds)
         pixels = torch.zeros(1, 3, 128, 128)
-        for row in ids.split(100):
-            text_embeds.append(clip(input_ids=row, pixel_values=pixels).text_embeds)
+        text_embeds += [clip(input_ids=row, pixel_values=pixels).text_embeds for row in ids.split(100)]
     cosines: np.ndarray = (torch.cat(image_embeds) @ torch.cat(text_embeds).T).numpy()
     return cosines
 
@@ -91,6 +90,10 @@ def contact_sheet(pictures: list[Image.Image]) -> Image.Image:
     return sheet
 
 
+def _parameters(part: object) -> int:
+    return sum(p.numel() for p in part.parameters()) if isinstance(part, torch.nn.Module) else 0
+
+
 def measure(count: int) -> tuple[dict[str, Any], Image.Image]:
     """All figures, and the contact sheet."""
     case = load_case(ROOT / "baselines" / "miniature")
@@ -117,7 +120,9 @@ def measure(count: int) -> tuple[dict[str, Any], Image.Image]:
         "weights_mb": weights / 1e6,
         "seconds_a_picture": seconds,
         "settings": {"steps": generation.steps, "guidance_scale": generation.guidance_scale, "choices": CHOICES},
+        "parameters": sum(_parameters(part) for part in pipeline.components.values()),
         "cpu": cpu_model(),
+        "threads": torch.get_num_threads(),
         "stack": stack(),
     }
     return figures, contact_sheet(generated)
@@ -141,6 +146,7 @@ def render(figures: dict[str, Any]) -> str:
         interval = f"{s['low']:.1%} to {s['high']:.1%}"
         return f"| {title} | {s['share']:.1%} ({s['right']} of {s['of']}) | {interval} | {TARGETS[name]:.0%} |"
 
+    hardware = f"{figures['cpu']}, {figures['threads']} threads"
     lines = [
         "# The miniature",
         "",
@@ -155,9 +161,10 @@ def render(figures: dict[str, Any]) -> str:
         "| --- | ---: | ---: |",
         *(f"| {size} | {v['mean']:.1f} dB | {v['worst']:.1f} dB |" for size, v in figures["psnr_db"].items()),
         "",
-        f"Target: at least {TARGETS['psnr_db']:.0f} dB on average at 128x128. All weights: {figures['weights_mb']:.1f} MB.",
+        f"Target: at least {TARGETS['psnr_db']:.0f} dB on average at 128x128.",
+        f"All weights: {figures['weights_mb']:.1f} MB, {figures['parameters'] / 1e6:.1f} million parameters.",
         f"Settings: {figures['settings']['steps']} steps, guidance {figures['settings']['guidance_scale']}, float32.",
-        f"One picture took {figures['seconds_a_picture']:.2f} s on {figures['cpu']}, torch {figures['stack']['torch']}.",
+        f"One picture took {figures['seconds_a_picture']:.2f} s ({hardware}, torch {figures['stack']['torch']}).",
         "",
         "![Generated pictures of held-out captions](miniature.png)",
         "",

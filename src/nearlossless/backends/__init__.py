@@ -45,6 +45,10 @@ def resolve(backend: str) -> Callable[..., Any]:
         raise BackendError(
             f"{backend}: cannot import '{module_name}' ({error}); is its folder on PYTHONPATH?"
         ) from error
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # a user's module may fail in any way, sys.exit included
+        raise BackendError(f"{backend}: importing '{module_name}': {type(error).__name__}: {error}") from error
     function = getattr(module, function_name, None)
     if not callable(function):
         raise BackendError(f"{backend}: '{module_name}' has no function '{function_name}'")

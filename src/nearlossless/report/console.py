@@ -33,7 +33,7 @@ def render_console(record: Record, *, width: int, colour: bool) -> str:
 def _console(*, width: int, colour: bool) -> "Console":
     from rich.console import Console
 
-    colour = colour and "NO_COLOR" not in os.environ
+    colour = colour and not os.environ.get("NO_COLOR")
     return Console(width=width, force_terminal=colour, no_color=not colour, highlight=False, legacy_windows=False)
 
 
@@ -43,6 +43,11 @@ def render_table(rows: list[Row], *, title: str, colour: bool) -> str:
     with console.capture() as captured:
         console.print(_table(rows, title))
     return captured.get().rstrip()
+
+
+def _printable(text: str) -> str:
+    """Without control characters: a reason may quote what another program printed."""
+    return "".join(character for character in text if character.isprintable() or character == "\n")
 
 
 def _table(rows: list[Row], title: str) -> "Table":
@@ -66,7 +71,7 @@ def _print_subject(console: "Console", subject: SubjectRecord) -> None:
     console.print(_table(rows, title) if rows else Text(title))
     for verdict in subject.verdicts:
         line = Text(f"{verdict.outcome:<14} ", style=_STYLES[Outcome(verdict.outcome)])
-        line.append(f"{verdict.gate}: {verdict.reason}".replace("\n", "\n" + " " * 15), style="default")
+        line.append(f"{verdict.gate}: {_printable(verdict.reason)}".replace("\n", "\n" + " " * 15), style="default")
         console.print(line, soft_wrap=True)
     console.print()
 

@@ -9,7 +9,15 @@ LONGEST_REASON = 600
 
 def _cell(text: str) -> str:
     """Text that stays inside its table cell and is no markup."""
-    for mark, escaped in (("\\", "\\\\"), ("|", "\\|"), ("<", "&lt;"), (">", "&gt;"), ("`", "\\`"), ("\n", "<br>")):
+    for mark, escaped in (
+        ("\\", "\\\\"),
+        ("|", "\\|"),
+        ("<", "&lt;"),
+        (">", "&gt;"),
+        ("`", "\\`"),
+        ("\r", " "),
+        ("\n", "<br>"),
+    ):
         text = text.replace(mark, escaped)
     return text if len(text) <= LONGEST_REASON else text[: LONGEST_REASON - 1] + "…"
 

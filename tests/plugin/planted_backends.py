@@ -1,0 +1,244 @@
+"""User backends of the inner runs: one that changes nothing, and planted regressions and misbehaviour."""
+
+import os
+import sys
+import time
+from typing import Any
+
+REPEATS = 5
+HOG_BYTES = 512 * 1024**2
+
+
+def identity(pipeline: Any) -> Any:
+    """The pipeline as it is."""
+    return pipeline
+
+
+class Wrapped:
+    """A pipeline whose call can be changed; everything else is the wrapped one's."""
+
+    def __init__(self, pipeline: Any) -> None:
+        self._pipeline = pipeline
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._pipeline, name)
+
+    def __call__(self, *arguments: Any, **options: Any) -> Any:
+        """The wrapped pipeline's call."""
+        return self._pipeline(*arguments, **options)
+
+
+def slow(pipeline: Any) -> Any:
+    """Computes every transformer step several times over."""
+    forward = pipeline.transformer.forward
+
+    def repeated(*arguments: Any, **options: Any) -> Any:
+        for _ in range(REPEATS - 1):
+            forward(*arguments, **options)
+        return forward(*arguments, **options)
+
+    pipeline.transformer.forward = repeated
+    return pipeline
+
+
+class Hog(Wrapped):
+    """Keeps half a GiB from its first call on."""
+
+    hoard: Any = None
+
+    def __call__(self, *arguments: Any, **options: Any) -> Any:
+        """Allocate once, then draw."""
+        import torch
+
+        if self.hoard is None:
+            self.hoard = torch.ones(HOG_BYTES, dtype=torch.uint8)
+        return super().__call__(*arguments, **options)
+
+
+def hog(pipeline: Any) -> Any:
+    """Takes more memory."""
+    return Hog(pipeline)
+
+
+class OneTileDamaged(Wrapped):
+    """Overwrites one tile of an eighth of the side."""
+
+    def __call__(self, *arguments: Any, **options: Any) -> Any:
+        """Draw, then paint over the third tile of the fifth row."""
+        output = super().__call__(*arguments, **options)
+        picture = output.images[0]
+        tile = picture.width // 8
+        picture.paste((255, 0, 255), (2 * tile, 4 * tile, 3 * tile, 5 * tile))
+        return output
+
+
+def one_tile_damaged(pipeline: Any) -> Any:
+    """Damages a sixty-fourth of the picture."""
+    return OneTileDamaged(pipeline)
+
+
+class Black(Wrapped):
+    """Draws black."""
+
+    def __call__(self, *arguments: Any, **options: Any) -> Any:
+        """Draw, then paint all of it black."""
+        output = super().__call__(*arguments, **options)
+        output.images[0].paste((0, 0, 0), (0, 0, *output.images[0].size))
+        return output
+
+
+def black(pipeline: Any) -> Any:
+    """Draws black pictures."""
+    return Black(pipeline)
+
+
+def nan_weights(pipeline: Any) -> Any:
+    """Replaces one weight of the transformer by NaN, on a copy."""
+    import torch
+
+    layer = pipeline.transformer.proj_out
+    layer.weight = torch.nn.Parameter(torch.full_like(layer.weight, float("nan")))
+    return pipeline
+
+
+def _compile_blocks(pipeline: Any, *, dynamic: bool) -> Any:
+    for block in pipeline.transformer.transformer_blocks:
+        block.compile(dynamic=dynamic, backend="eager")
+    return pipeline
+
+
+def static_shapes(pipeline: Any) -> Any:
+    """Compiles for one size at a time."""
+    return _compile_blocks(pipeline, dynamic=False)
+
+
+def dynamic_shapes(pipeline: Any) -> Any:
+    """Compiles for all sizes at once."""
+    return _compile_blocks(pipeline, dynamic=True)
+
+
+def raises(pipeline: Any) -> Any:
+    """Fails while it is applied."""
+    raise RuntimeError("planted: no such kernel")
+
+
+def returns_none(pipeline: Any) -> Any:
+    """Forgets to return the pipeline."""
+
+
+def returns_number(pipeline: Any) -> Any:
+    """Returns no pipeline."""
+    return 42
+
+
+def quits(pipeline: Any) -> Any:
+    """Ends the process by exception, as if all were well."""
+    sys.exit(0)
+
+
+def vanishes(pipeline: Any) -> Any:
+    """Ends the process without an exception, as if all were well."""
+    os._exit(0)
+
+
+class BreaksAtDraw(Wrapped):
+    """Applies well, then fails."""
+
+    def __call__(self, *_: Any, **__: Any) -> Any:
+        """Fail."""
+        raise ValueError("planted: bad kernel launch")
+
+
+def breaks_at_draw(pipeline: Any) -> Any:
+    """Fails while it draws."""
+    return BreaksAtDraw(pipeline)
+
+
+class QuitsAtDraw(Wrapped):
+    """Applies well, then ends the process."""
+
+    def __call__(self, *_: Any, **__: Any) -> Any:
+        """Exit, as if all were well."""
+        sys.exit(0)
+
+
+def quits_at_draw(pipeline: Any) -> Any:
+    """Ends the process while it draws."""
+    return QuitsAtDraw(pipeline)
+
+
+class DrawsNothing(Wrapped):
+    """Returns no picture."""
+
+    def __call__(self, *arguments: Any, **options: Any) -> Any:
+        """Draw, then lose the picture."""
+        output = super().__call__(*arguments, **options)
+        output.images = []
+        return output
+
+
+def draws_nothing(pipeline: Any) -> Any:
+    """Returns an empty list of pictures."""
+    return DrawsNothing(pipeline)
+
+
+def writes_in_place(pipeline: Any) -> Any:
+    """Writes into a weight that it shares with the baseline."""
+    import torch
+
+    with torch.no_grad():
+        pipeline.transformer.proj_out.weight.mul_(2.0)
+    return pipeline
+
+
+class Sleeps(Wrapped):
+    """Never finishes a picture."""
+
+    def __call__(self, *_: Any, **__: Any) -> Any:
+        """Hang."""
+        time.sleep(600)
+
+
+def sleeps(pipeline: Any) -> Any:
+    """Hangs while it draws."""
+    return Sleeps(pipeline)
+
+
+class SleepsAtThirdCall(Wrapped):
+    """Draws two pictures, then hangs."""
+
+    calls = 0
+
+    def __call__(self, *arguments: Any, **options: Any) -> Any:
+        """Draw or hang."""
+        self.calls += 1
+        if self.calls >= 3:
+            time.sleep(600)
+        return super().__call__(*arguments, **options)
+
+
+def sleeps_at_third_call(pipeline: Any) -> Any:
+    """Hangs while its third picture is drawn."""
+    return SleepsAtThirdCall(pipeline)
+
+
+def skips(pipeline: Any) -> Any:
+    """Asks pytest to skip the gate."""
+    import pytest
+
+    pytest.skip("planted: not today")
+
+
+class SkipsAtDraw(Wrapped):
+    """Applies well, then asks pytest to skip the gate."""
+
+    def __call__(self, *_: Any, **__: Any) -> Any:
+        """Skip."""
+        import pytest
+
+        pytest.skip("planted: not today")
+
+
+def skips_at_draw(pipeline: Any) -> Any:
+    """Asks pytest to skip the gate while it draws."""
+    return SkipsAtDraw(pipeline)

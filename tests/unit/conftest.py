@@ -1,0 +1,127 @@
+"""What several unit tests share: the shipped cases, a drawn picture, and small records made by hand."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from nearlossless.cases import Case, Thresholds, load_case
+from nearlossless.environment import Fingerprint, PictureIdentity, TimingIdentity
+from nearlossless.miniature.world import draw, scene_at
+from nearlossless.record import CheckRecord, PictureRecord, Record, SizeRecord, Speeds, SubjectRecord, VerdictRecord
+from nearlossless.worker import PhasePeaks, ProcessRun
+
+BASELINES = Path(__file__).parents[2] / "baselines"
+
+
+@pytest.fixture(scope="session")
+def shipped_baselines() -> Path:
+    """The folder of cases that comes with the repository."""
+    return BASELINES
+
+
+@pytest.fixture(scope="session")
+def miniature_case() -> Case:
+    """The shipped case of the miniature."""
+    return load_case(BASELINES / "miniature")
+
+
+@pytest.fixture(scope="session")
+def quick_case(miniature_case: Case) -> Case:
+    """The miniature's case in two denoising steps."""
+    generation = miniature_case.generation.model_copy(update={"steps": 2})
+    return miniature_case.model_copy(update={"generation": generation})
+
+
+@pytest.fixture(scope="session")
+def picture() -> Image.Image:
+    """One drawn picture of 128x128 pixels."""
+    return draw(scene_at(0))
+
+
+@pytest.fixture
+def identity() -> PictureIdentity:
+    """The picture identity of a CPU."""
+    return PictureIdentity(
+        hardware="cpu-avx2",
+        dtype="float32",
+        weights="miniature",
+        scheduler="FlowMatchEulerDiscreteScheduler",
+        matmul_precision="highest",
+        tf32=False,
+        attention="sdpa:math",
+    )
+
+
+@pytest.fixture
+def process_run() -> Callable[..., ProcessRun]:
+    """Makes what one process measured; arguments replace single figures."""
+
+    def make(
+        *, steady_bytes: int = 1000, load_s: float = 1.0, first_call_s: float = 2.0, kind: str = "resident"
+    ) -> ProcessRun:
+        return ProcessRun(
+            load_s=load_s,
+            first_call_s=first_call_s,
+            steady_s=[0.5, 0.5],
+            peaks=PhasePeaks(
+                kind=kind, load_bytes=steady_bytes, first_call_bytes=steady_bytes, steady_bytes=steady_bytes
+            ),
+            graphs=0,
+        )
+
+    return make
+
+
+@pytest.fixture
+def full_record(identity: PictureIdentity, process_run: Callable[..., ProcessRun]) -> Record:
+    """A record with every kind of outcome, raw samples, pictures and sizes."""
+    fingerprint = Fingerprint(
+        timing=TimingIdentity(picture=identity, device_uuid=None, power_limit_w=None, cpu="a processor", threads=2),
+        stack={"torch": "2.13.0"},
+    )
+    check = CheckRecord(
+        name="speedup",
+        outcome="INCONCLUSIVE",
+        obtained=1.5,
+        threshold=1.4,
+        comparison=">=",
+        unit="x",
+        note="5 pairs",
+        interval=(0.0, float("inf")),
+        path=None,
+    )
+    outcomes = ("PASS", "REGRESSION", "INCONCLUSIVE", "NOT_COMPARABLE", "NOT_APPLICABLE")
+    gates = ("speedup", "memory", "quality", "shapes", "startup")
+    verdicts = [
+        VerdictRecord(gate=gate, outcome=outcome, reason=f"reason of {outcome}", test=f"test_{gate}", checks=[check])
+        for gate, outcome in zip(gates, outcomes, strict=True)
+    ]
+    subject = SubjectRecord(
+        case="miniature",
+        recipe="inductor",
+        backend="inductor",
+        device="cpu",
+        thresholds=Thresholds(min_speedup=1.4),
+        fingerprint=fingerprint,
+        verdicts=verdicts,
+        baseline_process=process_run(),
+        cold_process=process_run(),
+        warm_process=process_run(),
+        speeds=Speeds(baseline_s=[1.0, 1.1, 1.05], compiled_s=[0.7, 0.71, 0.69], baseline_steps_per_s=28.0),
+        pictures=[
+            PictureRecord(
+                prompt="blue ring", seed=20, height=128, width=128, live_mean_ssim=0.9, live_worst_tile_ssim=0.8
+            ),
+            PictureRecord(prompt="red star", seed=21, height=128, width=128, stored_problem="nothing is stored"),
+        ],
+        sizes=[SizeRecord(height=64, width=128, compiles=1, latency_s=0.25, problems=["drew a black picture"])],
+    )
+    return Record(
+        schema_version=1,
+        nearlossless_version="0.1.0",
+        started="2025-01-01T00:00:00+00:00",
+        command="pytest",
+        subjects=[subject],
+    )

@@ -1,0 +1,172 @@
+"""The fingerprint, and torch's settings that are put back."""
+
+import platform
+from collections.abc import Callable, Iterator
+
+import pytest
+import torch
+
+from nearlossless.environment import (
+    PictureIdentity,
+    cpu_model,
+    fingerprint,
+    hardware_folder,
+    hardware_name,
+    restored_torch_settings,
+    stack,
+)
+
+
+def _settings() -> tuple[object, ...]:
+    return (
+        torch.get_float32_matmul_precision(),
+        torch.get_default_dtype(),
+        torch.is_grad_enabled(),
+        torch.are_deterministic_algorithms_enabled(),
+        torch.is_deterministic_algorithms_warn_only_enabled(),
+        torch.get_num_threads(),
+        torch.backends.cudnn.benchmark,
+        torch.backends.cudnn.deterministic,
+        torch.backends.cuda.flash_sdp_enabled(),  # type: ignore[no-untyped-call]
+        torch.backends.cuda.mem_efficient_sdp_enabled(),  # type: ignore[no-untyped-call]
+        torch.backends.cuda.math_sdp_enabled(),  # type: ignore[no-untyped-call]
+    )
+
+
+CHANGES: dict[str, Callable[[], object]] = {
+    "matmul precision": lambda: torch.set_float32_matmul_precision("high"),
+    "default dtype": lambda: torch.set_default_dtype(torch.float64),
+    "gradients": lambda: torch.set_grad_enabled(not torch.is_grad_enabled()),
+    "deterministic": lambda: torch.use_deterministic_algorithms(mode=True),
+    "threads": lambda: torch.set_num_threads(1 if torch.get_num_threads() > 1 else 2),
+    "cudnn benchmark": lambda: setattr(torch.backends.cudnn, "benchmark", True),
+    "cudnn deterministic": lambda: setattr(torch.backends.cudnn, "deterministic", True),
+    "flash attention": lambda: torch.backends.cuda.enable_flash_sdp(enabled=False),
+    "efficient attention": lambda: torch.backends.cuda.enable_mem_efficient_sdp(enabled=False),
+    "plain attention": lambda: torch.backends.cuda.enable_math_sdp(enabled=False),
+}
+
+
+@pytest.fixture
+def settings_put_back() -> Iterator[None]:
+    """Keep a setting that was not put back from reaching other tests."""
+    precision, dtype, grad, _, _, threads, benchmark, cudnn_deterministic, *_ = _settings()
+    yield
+    torch.set_float32_matmul_precision(str(precision))
+    torch.set_default_dtype(dtype if isinstance(dtype, torch.dtype) else torch.float32)
+    torch.set_grad_enabled(bool(grad))
+    torch.use_deterministic_algorithms(mode=False)
+    torch.set_num_threads(int(str(threads)))
+    torch.backends.cudnn.benchmark = bool(benchmark)
+    torch.backends.cudnn.deterministic = bool(cudnn_deterministic)
+    torch.backends.cuda.enable_flash_sdp(enabled=True)
+    torch.backends.cuda.enable_mem_efficient_sdp(enabled=True)
+    torch.backends.cuda.enable_math_sdp(enabled=True)
+
+
+@pytest.mark.parametrize("change", CHANGES)
+@pytest.mark.usefixtures("settings_put_back")
+def test_setting_is_put_back(change: str) -> None:
+    """Whatever a backend does to a global setting of torch, it is undone."""
+    before = _settings()
+    with restored_torch_settings():
+        CHANGES[change]()
+        assert _settings() != before
+    assert _settings() == before
+
+
+@pytest.mark.usefixtures("settings_put_back")
+def test_warn_only_is_put_back() -> None:
+    """Deterministic algorithms that only warned before only warn afterwards."""
+    torch.use_deterministic_algorithms(mode=True, warn_only=True)
+    before = _settings()
+    with restored_torch_settings():
+        torch.use_deterministic_algorithms(mode=False)
+    assert _settings() == before
+
+
+@pytest.mark.usefixtures("settings_put_back")
+def test_settings_are_put_back_after_an_error() -> None:
+    """An error inside passes through, and the settings are undone all the same."""
+    before = _settings()
+
+    def fails() -> None:
+        with restored_torch_settings():
+            torch.set_default_dtype(torch.float64)
+            raise RuntimeError("broken")
+
+    with pytest.raises(RuntimeError, match="broken"):
+        fails()
+    assert _settings() == before
+
+
+def test_same_identity_has_no_differences(identity: PictureIdentity) -> None:
+    """An identity does not differ from a copy of itself."""
+    assert identity.differences(identity.model_copy()) == []
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("hardware", "NVIDIA H20"),
+        ("dtype", "bfloat16"),
+        ("weights", "miniature@2"),
+        ("scheduler", "Euler"),
+        ("matmul_precision", "high"),
+        ("tf32", True),
+        ("attention", "sdpa:flash"),
+    ],
+)
+def test_every_field_makes_a_difference(identity: PictureIdentity, field: str, value: object) -> None:
+    """Each field of the identity is compared, and told as old -> new."""
+    mine = identity.model_copy(update={field: value})
+    assert mine.differences(identity) == [f"{field}: {getattr(identity, field)} -> {value}"]
+
+
+def test_fingerprint_tells_settings_as_they_are() -> None:
+    """The fingerprint of this process holds what torch is set to, and the threads it uses."""
+    taken = fingerprint(device="cpu", dtype="float32", weights="miniature", scheduler="Euler")
+    assert taken.picture.matmul_precision == torch.get_float32_matmul_precision()
+    assert (taken.picture.dtype, taken.picture.weights, taken.picture.scheduler) == ("float32", "miniature", "Euler")
+    assert (taken.timing.threads, taken.timing.device_uuid) == (torch.get_num_threads(), None)
+
+
+@pytest.mark.usefixtures("settings_put_back")
+def test_fingerprint_sees_a_changed_setting() -> None:
+    """Another matmul precision is another picture identity."""
+    before = fingerprint(device="cpu", dtype="float32", weights="w", scheduler="s").picture
+    torch.set_float32_matmul_precision("high")
+    after = fingerprint(device="cpu", dtype="float32", weights="w", scheduler="s").picture
+    assert after.differences(before) == ["matmul_precision: highest -> high"]
+
+
+def test_cpu_is_named_by_its_instruction_set() -> None:
+    """CPUs that compute the same bits share a name."""
+    assert hardware_name("cpu") == f"cpu-{torch.backends.cpu.get_cpu_capability().lower()}"
+
+
+@pytest.mark.parametrize(
+    ("hardware", "dtype", "folder"),
+    [
+        ("NVIDIA H20", "bfloat16", "nvidia-h20-bfloat16"),
+        ("NVIDIA A100-SXM4-80GB", "float16", "nvidia-a100-sxm4-80gb-float16"),
+        ("../../etc", "float32", "etc-float32"),
+        ("cpu-avx2", "float32", "cpu-avx2-float32"),
+    ],
+)
+def test_hardware_folder_is_a_plain_name(hardware: str, dtype: str, folder: str) -> None:
+    """Names of GPUs become folder names that stay where they belong."""
+    assert hardware_folder(hardware, dtype) == folder
+
+
+def test_stack_has_versions_of_what_draws() -> None:
+    """The stack names torch, diffusers, transformers, this package and Python."""
+    versions = stack()
+    assert versions["torch"] == torch.__version__
+    assert versions["python"] == platform.python_version()
+    assert {"diffusers", "transformers", "nearlossless"} <= set(versions)
+
+
+def test_cpu_model_is_told() -> None:
+    """The processor has some name."""
+    assert cpu_model().strip()

@@ -1,0 +1,214 @@
+"""The five gates: what was measured, held against thresholds."""
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from nearlossless.cases import Sampling, Thresholds
+from nearlossless.gates import (
+    GIB,
+    judge_memory,
+    judge_quality,
+    judge_shapes,
+    judge_speedup,
+    judge_startup,
+)
+from nearlossless.record import PictureRecord, SizeRecord
+from nearlossless.timing import PairedLatencies
+from nearlossless.verdicts import Outcome, Verdict
+from nearlossless.worker import ProcessRun
+
+QUALITY = Thresholds(min_live_ssim=0.99, min_stored_ssim=0.98, foreign_min_stored_ssim=0.9, max_clip_drop=0.5)
+MakeRun = Callable[..., ProcessRun]
+
+
+def picture_record(**changes: object) -> PictureRecord:
+    """A picture that is the same beside both anchors, with `changes` made to it."""
+    sound: dict[str, object] = {
+        "prompt": "blue ring",
+        "seed": 20,
+        "height": 128,
+        "width": 128,
+        "live_worst_tile_ssim": 1.0,
+        "stored_worst_tile_ssim": 1.0,
+        "baseline_clip": 25.0,
+        "obtained_clip": 25.0,
+        "stored_clip": 25.0,
+    }
+    return PictureRecord.model_validate(sound | changes)
+
+
+def quality_of(thresholds: Thresholds = QUALITY, **changes: Any) -> Verdict:
+    """The quality verdict on one picture with `changes`."""
+    return judge_quality([picture_record(**changes)], thresholds)
+
+
+def size_record(*, compiles: int = 0, problems: tuple[str, ...] = ()) -> SizeRecord:
+    """One size of the cycle."""
+    return SizeRecord(height=64, width=128, compiles=compiles, latency_s=0.1, problems=list(problems))
+
+
+@pytest.mark.parametrize(
+    ("compiled_s", "outcome"), [(0.5, Outcome.PASS), (0.9, Outcome.REGRESSION)], ids=["fast", "slow"]
+)
+def test_speedup_is_held_against_its_floor(compiled_s: float, outcome: Outcome) -> None:
+    """The speedup gate passes above the floor and fails below it."""
+    pairs = PairedLatencies([1.0] * 6, [compiled_s] * 6)
+    assert judge_speedup(pairs, Sampling(), Thresholds(min_speedup=1.5)).outcome is outcome
+
+
+def test_speedup_without_floor_is_not_comparable() -> None:
+    """A floor that nobody has measured leaves the gate NOT_COMPARABLE."""
+    verdict = judge_speedup(PairedLatencies([1.0] * 6, [0.5] * 6), Sampling(), Thresholds())
+    assert verdict.outcome is Outcome.NOT_COMPARABLE
+
+
+@pytest.mark.parametrize(("steady_bytes", "outcome"), [(1500, Outcome.PASS), (1501, Outcome.REGRESSION)])
+def test_memory_ratio_turns_at_its_ceiling(process_run: MakeRun, steady_bytes: int, outcome: Outcome) -> None:
+    """The steady peak may be as large as the ceiling says, and not a byte more."""
+    verdict = judge_memory(
+        process_run(steady_bytes=1000), process_run(steady_bytes=steady_bytes), Thresholds(max_memory_ratio=1.5)
+    )
+    assert verdict.outcome is outcome
+
+
+@pytest.mark.parametrize(("extra", "outcome"), [(0, Outcome.PASS), (1, Outcome.REGRESSION)])
+def test_absolute_memory_turns_at_its_ceiling(process_run: MakeRun, extra: int, outcome: Outcome) -> None:
+    """The absolute budget counts in GiB of 1024 cubed bytes."""
+    verdict = judge_memory(
+        process_run(steady_bytes=2 * GIB),
+        process_run(steady_bytes=2 * GIB + extra),
+        Thresholds(max_memory_ratio=1.5, max_peak_gib=2.0),
+    )
+    assert verdict.outcome is outcome
+
+
+def test_absolute_budget_does_not_excuse_a_missing_ratio(process_run: MakeRun) -> None:
+    """With only one of two thresholds measured, the gate is not green."""
+    verdict = judge_memory(process_run(), process_run(), Thresholds(max_peak_gib=2.0))
+    assert verdict.outcome is Outcome.NOT_COMPARABLE
+
+
+@pytest.mark.parametrize(("baseline", "compiled"), [(0, 1000), (1000, 0), (0, 0)])
+def test_memory_of_zero_bytes_is_no_measurement(process_run: MakeRun, baseline: int, compiled: int) -> None:
+    """A peak of zero bytes was not measured, on either side, and is never green."""
+    verdict = judge_memory(
+        process_run(steady_bytes=baseline), process_run(steady_bytes=compiled), Thresholds(max_memory_ratio=1.5)
+    )
+    assert verdict.outcome is Outcome.NOT_COMPARABLE
+
+
+@pytest.mark.parametrize(("first_call_s", "outcome"), [(9.0, Outcome.PASS), (9.001, Outcome.REGRESSION)])
+def test_cold_start_counts_load_and_first_call(process_run: MakeRun, first_call_s: float, outcome: Outcome) -> None:
+    """The cold start is load and first call together, and turns at its ceiling."""
+    cold, warm = process_run(load_s=1.0, first_call_s=first_call_s), process_run(first_call_s=1.0)
+    verdict = judge_startup(cold, warm, Thresholds(max_cold_start_s=10.0, max_warm_start_ratio=0.9))
+    assert verdict.outcome is outcome
+
+
+@pytest.mark.parametrize(("warm_s", "outcome"), [(5.0, Outcome.PASS), (5.001, Outcome.REGRESSION)])
+def test_warm_start_turns_at_its_share(process_run: MakeRun, warm_s: float, outcome: Outcome) -> None:
+    """A warm first call may take the given share of a cold one."""
+    cold, warm = process_run(first_call_s=10.0), process_run(first_call_s=warm_s)
+    verdict = judge_startup(cold, warm, Thresholds(max_cold_start_s=100.0, max_warm_start_ratio=0.5))
+    assert verdict.outcome is outcome
+
+
+@pytest.mark.parametrize("seconds", [0.0, math.nan, math.inf])
+def test_impossible_cold_call_is_never_green(process_run: MakeRun, seconds: float) -> None:
+    """A first call of no time, or of no finite time, leaves the start-up gate without a green verdict."""
+    verdict = judge_startup(
+        process_run(first_call_s=seconds),
+        process_run(),
+        Thresholds(max_cold_start_s=100.0, max_warm_start_ratio=0.9),
+    )
+    assert verdict.outcome is Outcome.NOT_COMPARABLE
+
+
+def test_shapes_pass_when_nothing_compiles() -> None:
+    """Cycling sizes without a compilation is green under the default of zero."""
+    assert judge_shapes([size_record(), size_record()], Thresholds()).is_pass
+
+
+def test_shapes_regress_at_one_compile() -> None:
+    """One compilation after the warm-up is one too many, and the reason names the size."""
+    verdict = judge_shapes([size_record(), size_record(compiles=1)], Thresholds())
+    assert verdict.outcome is Outcome.REGRESSION
+    assert "128x64: 1" in verdict.reason
+
+
+def test_shapes_regress_on_a_problem() -> None:
+    """A size whose picture is broken fails the gate although nothing compiled."""
+    verdict = judge_shapes([size_record(problems=("drew a black picture",))], Thresholds())
+    assert verdict.outcome is Outcome.REGRESSION
+    assert "drew a black picture" in verdict.reason
+
+
+def test_shapes_without_sizes_are_not_comparable() -> None:
+    """A cycle over nothing proves nothing."""
+    assert judge_shapes([], Thresholds()).outcome is Outcome.NOT_COMPARABLE
+
+
+def test_quality_passes_when_both_anchors_agree() -> None:
+    """A picture that is the same beside the live and the stored one is green."""
+    assert quality_of().is_pass
+
+
+def test_quality_without_pictures_is_not_comparable() -> None:
+    """No picture was compared: not green."""
+    assert judge_quality([], QUALITY).outcome is Outcome.NOT_COMPARABLE
+
+
+@pytest.mark.parametrize(
+    ("changes", "outcome"),
+    [
+        ({"live_worst_tile_ssim": 0.99}, Outcome.PASS),
+        ({"live_worst_tile_ssim": 0.9899}, Outcome.REGRESSION),
+        ({"live_worst_tile_ssim": None}, Outcome.NOT_COMPARABLE),
+        ({"live_worst_tile_ssim": math.nan}, Outcome.NOT_COMPARABLE),
+        ({"stored_worst_tile_ssim": 0.98}, Outcome.PASS),
+        ({"stored_worst_tile_ssim": 0.9799}, Outcome.REGRESSION),
+        ({"stored_worst_tile_ssim": None}, Outcome.NOT_COMPARABLE),
+        ({"obtained_clip": 24.5}, Outcome.PASS),
+        ({"obtained_clip": 24.49}, Outcome.REGRESSION),
+        ({"obtained_clip": None}, Outcome.NOT_COMPARABLE),
+        ({"obtained_clip": math.nan}, Outcome.NOT_COMPARABLE),
+        ({"baseline_clip": None}, Outcome.NOT_COMPARABLE),
+        ({"stored_clip": 25.51}, Outcome.REGRESSION),
+        ({"stored_clip": None}, Outcome.NOT_COMPARABLE),
+        ({"tripwires": ["black"]}, Outcome.REGRESSION),
+        ({"stored_problem": "sha256 differs"}, Outcome.NOT_COMPARABLE),
+    ],
+)
+def test_quality_turns_at_each_of_its_thresholds(changes: dict[str, Any], outcome: Outcome) -> None:
+    """Each figure of a picture passes at its threshold, fails just beyond it, and is never green when missing."""
+    assert quality_of(**changes).outcome is outcome
+
+
+@pytest.mark.parametrize(("similarity", "outcome"), [(0.9, Outcome.PASS), (0.8999, Outcome.REGRESSION)])
+def test_foreign_picture_has_its_own_band(similarity: float, outcome: Outcome) -> None:
+    """A stored picture of other hardware is held against the looser band."""
+    verdict = quality_of(stored_foreign=["hardware: cpu-avx2 -> cpu-avx512"], stored_worst_tile_ssim=similarity)
+    assert verdict.outcome is outcome
+
+
+def test_foreign_picture_without_band_is_not_comparable() -> None:
+    """Without a band of its own a foreign picture proves nothing, however alike it is."""
+    thresholds = QUALITY.model_copy(update={"foreign_min_stored_ssim": None})
+    verdict = quality_of(thresholds, stored_foreign=["dtype: float32 -> bfloat16"])
+    assert verdict.outcome is Outcome.NOT_COMPARABLE
+
+
+def test_one_bad_picture_among_good_ones_fails() -> None:
+    """Judgement is by the worst picture, not by the mean."""
+    pictures = [picture_record() for _ in range(9)] + [picture_record(live_worst_tile_ssim=0.5, seed=99)]
+    verdict = judge_quality(pictures, QUALITY)
+    assert verdict.outcome is Outcome.REGRESSION
+    assert "seed 99" in verdict.reason
+
+
+def test_quality_without_thresholds_is_not_comparable() -> None:
+    """A case whose bands nobody has measured yet is not green."""
+    assert quality_of(Thresholds()).outcome is Outcome.NOT_COMPARABLE

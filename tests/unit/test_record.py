@@ -1,0 +1,124 @@
+"""Records: written whole, read strictly."""
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from nearlossless.record import RECORD_FILE, Record, RecordError, now, read_record, write_record
+
+
+def changed(record: Record, folder: Path, **changes: Any) -> Path:
+    """A record file with other values at its top."""
+    path = write_record(record, folder)
+    content = json.loads(path.read_text(encoding="utf-8")) | changes
+    path.write_text(json.dumps(content), encoding="utf-8")
+    return path
+
+
+def test_record_comes_back_as_it_was(full_record: Record, tmp_path: Path) -> None:
+    """Writing and reading loses nothing: verdicts, intervals, fingerprint, pictures and sizes."""
+    assert read_record(write_record(full_record, tmp_path)) == full_record
+
+
+def test_raw_samples_are_kept(full_record: Record, tmp_path: Path) -> None:
+    """Every single latency is in the file."""
+    content = json.loads(write_record(full_record, tmp_path).read_text(encoding="utf-8"))
+    assert content["subjects"][0]["speeds"]["baseline_s"] == [1.0, 1.1, 1.05]
+    assert content["subjects"][0]["cold_process"]["steady_s"] == [0.5, 0.5]
+
+
+def test_infinite_interval_is_valid_json(full_record: Record, tmp_path: Path) -> None:
+    """Ends that are infinite are written so that any JSON reader takes them, and read back as infinite."""
+
+    def refuse(constant: str) -> None:
+        raise AssertionError(constant)
+
+    path = write_record(full_record, tmp_path)
+    json.loads(path.read_text(encoding="utf-8"), parse_constant=refuse)
+    assert read_record(path).subjects[0].verdicts[0].checks[0].interval == (0.0, math.inf)
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+def test_figure_that_is_no_number_comes_back(full_record: Record, tmp_path: Path, value: float) -> None:
+    """A figure that was NaN or infinite is still that after a round trip, not missing."""
+    full_record.subjects[0].verdicts[0].checks[0].obtained = value
+    back = read_record(write_record(full_record, tmp_path)).subjects[0].verdicts[0].checks[0].obtained
+    assert back is not None
+    assert repr(back) == repr(value)
+
+
+def test_process_seconds_that_are_no_number_come_back(full_record: Record, tmp_path: Path) -> None:
+    """A process whose seconds are NaN does not make the whole record unreadable."""
+    subject = full_record.subjects[0]
+    assert subject.cold_process is not None
+    subject.cold_process = subject.cold_process.model_copy(update={"load_s": math.nan})
+    back = read_record(write_record(full_record, tmp_path)).subjects[0].cold_process
+    assert back is not None
+    assert math.isnan(back.load_s)
+
+
+def test_record_has_its_fixed_name(full_record: Record, tmp_path: Path) -> None:
+    """A report folder holds its record under one name."""
+    assert write_record(full_record, tmp_path) == tmp_path / RECORD_FILE
+
+
+@pytest.mark.parametrize("version", [0, 2, "1.1", None])
+def test_another_schema_is_refused(full_record: Record, tmp_path: Path, version: object) -> None:
+    """A record of another schema version is an error that names file and key."""
+    path = changed(full_record, tmp_path, schema_version=version)
+    with pytest.raises(RecordError, match="schema_version") as caught:
+        read_record(path)
+    assert str(path) in str(caught.value)
+
+
+def test_record_without_schema_is_refused(full_record: Record, tmp_path: Path) -> None:
+    """A record that does not say its schema version is not guessed to be of this one."""
+    path = write_record(full_record, tmp_path)
+    content = json.loads(path.read_text(encoding="utf-8"))
+    del content["schema_version"]
+    path.write_text(json.dumps(content), encoding="utf-8")
+    with pytest.raises(RecordError, match="schema_version"):
+        read_record(path)
+
+
+def test_unknown_key_is_refused(full_record: Record, tmp_path: Path) -> None:
+    """A key that this schema does not know is an error that names it."""
+    with pytest.raises(RecordError, match="surprise"):
+        read_record(changed(full_record, tmp_path, surprise=1))
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"[1]", b"null", b"\xff\xfe", b'{"schema_version": 1}'])
+def test_damaged_file_is_a_record_error(tmp_path: Path, content: bytes) -> None:
+    """What is no record is an error that names the file."""
+    path = tmp_path / RECORD_FILE
+    path.write_bytes(content)
+    with pytest.raises(RecordError, match=RECORD_FILE):
+        read_record(path)
+
+
+def test_truncated_file_is_a_record_error(full_record: Record, tmp_path: Path) -> None:
+    """A record that was cut short is an error."""
+    path = write_record(full_record, tmp_path)
+    path.write_bytes(path.read_bytes()[:-10])
+    with pytest.raises(RecordError):
+        read_record(path)
+
+
+def test_missing_file_is_a_record_error(tmp_path: Path) -> None:
+    """A file that does not exist is an error that names it."""
+    with pytest.raises(RecordError, match="cannot be read"):
+        read_record(tmp_path / RECORD_FILE)
+
+
+def test_title_names_case_recipe_and_device(full_record: Record) -> None:
+    """A subject is called by case, recipe and device."""
+    assert full_record.subjects[0].title == "miniature / inductor / cpu"
+
+
+def test_time_is_in_utc() -> None:
+    """Times are written in UTC, to the second."""
+    assert now().endswith("+00:00")
+    assert "." not in now()

@@ -1,0 +1,252 @@
+"""Markdown, console and HTML reports of a record."""
+
+import html
+import re
+from collections.abc import Callable
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+from nearlossless.record import PictureRecord, Record
+from nearlossless.report import write_reports
+from nearlossless.report.console import render_console, render_table
+from nearlossless.report.html import render_html
+from nearlossless.report.markdown import render_markdown
+from nearlossless.report.table import HEADINGS, Row, performance_rows
+
+EVIL = '<script>alert("x")</script><img src=x onerror=alert(1)>'
+OUTCOMES = ("PASS", "REGRESSION", "INCONCLUSIVE", "NOT_COMPARABLE", "NOT_APPLICABLE")
+ESCAPE = "\x1b"
+
+
+def plain_console(record: Record) -> str:
+    """The console report without colours."""
+    return render_console(record, width=100, colour=False)
+
+
+def with_reason(record: Record, reason: str) -> Record:
+    """The record with this reason in its first verdict."""
+    record.subjects[0].verdicts[0].reason = reason
+    return record
+
+
+class Tags(HTMLParser):
+    """Collects what a browser would take for tags and addresses."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.tags: list[str] = []
+        self.attributes: list[str] = []
+        self.addresses: list[str] = []
+        self.feed(page)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        """Keep one tag."""
+        self.tags.append(tag)
+        self.attributes += [name for name, _ in attrs]
+        self.addresses += [value or "" for name, value in attrs if name in {"src", "href"}]
+
+
+@pytest.mark.parametrize("render", [render_html, render_markdown, plain_console])
+@pytest.mark.parametrize("outcome", OUTCOMES)
+def test_every_outcome_is_shown(full_record: Record, render: Callable[[Record], str], outcome: str) -> None:
+    """Each kind of outcome stands in each report with its reason."""
+    text = render(full_record)
+    assert outcome in text
+    assert f"reason of {outcome}" in text
+
+
+@pytest.mark.parametrize("render", [render_html, render_markdown, plain_console])
+def test_subject_is_named_with_its_hardware(full_record: Record, render: Callable[[Record], str]) -> None:
+    """Each report names case, recipe, device and hardware."""
+    text = render(full_record)
+    assert "miniature / inductor / cpu" in text
+    assert "cpu-avx2" in text
+
+
+@pytest.mark.parametrize("render", [render_html, render_markdown, plain_console])
+def test_bare_subject_can_be_shown(full_record: Record, render: Callable[[Record], str]) -> None:
+    """A subject whose first measurement failed has no fingerprint, no figures and no pictures, and is shown."""
+    subject = full_record.subjects[0]
+    subject.fingerprint = subject.baseline_process = subject.cold_process = subject.warm_process = None
+    subject.speeds = type(subject.speeds)()
+    subject.pictures, subject.sizes = [], []
+    assert "reason of REGRESSION" in render(full_record)
+
+
+@pytest.mark.parametrize("render", [render_html, render_markdown, plain_console])
+def test_empty_record_can_be_shown(full_record: Record, render: Callable[[Record], str]) -> None:
+    """A record without subjects is no error."""
+    full_record.subjects = []
+    assert isinstance(render(full_record), str)
+
+
+@pytest.mark.parametrize("field", ["prompt", "reason", "command", "stored_problem", "problem", "file"])
+def test_html_escapes_what_others_wrote(full_record: Record, field: str) -> None:
+    """Markup in prompts, reasons, commands, problems and file names stays text."""
+    subject = full_record.subjects[0]
+    if field == "prompt":
+        subject.pictures[0].prompt = EVIL
+        subject.pictures[0].obtained_file = "a.png"
+    elif field == "reason":
+        subject.verdicts[0].reason = EVIL
+    elif field == "command":
+        full_record.command = EVIL
+    elif field == "stored_problem":
+        subject.pictures[1].stored_problem = EVIL
+    elif field == "problem":
+        subject.sizes[0].problems = [EVIL]
+    else:
+        subject.pictures[0].obtained_file = f'"{EVIL}'
+    page = render_html(full_record)
+    found = Tags(page)
+    assert "script" not in found.tags
+    assert "onerror" not in found.attributes
+    assert "alert(" in html.unescape(page)
+
+
+def test_html_loads_nothing_from_elsewhere(full_record: Record) -> None:
+    """The page opens offline: no script, and addresses only of files beside it."""
+    full_record.subjects[0].pictures[0].obtained_file = "pictures/a.png"
+    page = render_html(full_record)
+    found = Tags(page)
+    assert not {"script", "link", "iframe", "object"} & set(found.tags)
+    assert found.addresses == ["pictures/a.png", "pictures/a.png"]
+    assert "url(" not in page
+    assert "@import" not in page
+
+
+def test_html_shows_the_worst_first(full_record: Record) -> None:
+    """Regressions come before passes, and the least alike picture before the others."""
+    subject = full_record.subjects[0]
+    subject.pictures = [
+        PictureRecord(
+            prompt=f"picture {value}", seed=1, height=64, width=64, live_mean_ssim=1, live_worst_tile_ssim=value
+        )
+        for value in (0.9, 0.2, 0.5)
+    ]
+    page = render_html(full_record)
+    assert page.index("reason of REGRESSION") < page.index("reason of PASS")
+    assert page.index("picture 0.2") < page.index("picture 0.5") < page.index("picture 0.9")
+
+
+def test_html_shows_a_score_without_its_anchor(full_record: Record) -> None:
+    """A picture whose own score is known and the baseline's is not can be shown."""
+    full_record.subjects[0].pictures[0].obtained_clip = 25.0
+    assert "25.00" in render_html(full_record)
+
+
+def test_html_shows_sizes_as_width_by_height(full_record: Record) -> None:
+    """A size of height 64 and width 128 is 128x64, with its problem."""
+    page = render_html(full_record)
+    assert "128x64" in page
+    assert "drew a black picture" in page
+
+
+@pytest.mark.parametrize(
+    "evil",
+    [EVIL, "a | b | c", "line\nbreak", "carriage\rreturn", "`code", "back\\slash", "</td></tr></table>"],
+    ids=["markup", "pipe", "newline", "return", "backtick", "backslash", "table"],
+)
+def test_markdown_keeps_text_in_its_cell(full_record: Record, evil: str) -> None:
+    """Whatever a reason says, it stays one cell of one row, and no tag of it is left."""
+    text = render_markdown(with_reason(full_record, evil))
+    row = next(line for line in re.split(r"[\r\n]", text) if line.startswith("| 🟢 PASS | speedup"))
+    assert len(re.findall(r"(?<!\\)(?:\\\\)*\|", row)) == 4
+    assert row.endswith(" |")
+    assert not re.search(r"<(?!br>)[a-z/]", text)
+
+
+def test_markdown_escapes_titles(full_record: Record) -> None:
+    """A recipe that is called like a tag is text in the heading, too."""
+    full_record.subjects[0].recipe = EVIL
+    assert not re.search(r"<[a-z/]", render_markdown(full_record))
+
+
+def test_markdown_cuts_endless_reasons(full_record: Record) -> None:
+    """A reason of many thousand characters leaves a table that can be read."""
+    text = render_markdown(with_reason(full_record, "x" * 50_000))
+    assert len(text) < 5_000
+    assert "…" in text
+
+
+def test_console_without_colour_has_no_escape_codes(full_record: Record) -> None:
+    """A plain log stays plain."""
+    assert ESCAPE not in plain_console(full_record)
+
+
+def test_console_with_colour_has_escape_codes(full_record: Record, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a terminal outcomes have colours."""
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    monkeypatch.setenv("TERM", "xterm-256color")
+    assert ESCAPE in render_console(full_record, width=100, colour=True)
+
+
+def test_no_color_wins_over_a_terminal(full_record: Record, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With NO_COLOR set there are no escape codes, even on a terminal and with FORCE_COLOR."""
+    monkeypatch.setenv("NO_COLOR", "1")
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    assert ESCAPE not in render_console(full_record, width=100, colour=True)
+
+
+def test_forced_colour_does_not_reach_plain_logs(full_record: Record, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the caller wants no colour, FORCE_COLOR brings none back."""
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    assert ESCAPE not in plain_console(full_record)
+
+
+def test_console_strips_escape_codes_of_others(full_record: Record) -> None:
+    """Escape codes in a reason, for example from a coloured traceback, do not reach the terminal."""
+    assert ESCAPE not in plain_console(with_reason(full_record, "\x1b[31mred\x1b[0m \x1b]0;title\x07"))
+
+
+def test_console_takes_brackets_for_text(full_record: Record) -> None:
+    """What looks like the console library's own markup is shown as it is."""
+    assert "[bold]loud[/bold]" in plain_console(with_reason(full_record, "[bold]loud[/bold]"))
+
+
+def test_console_does_not_wrap_reasons(full_record: Record) -> None:
+    """A reason stays on one line, so that it can be searched for."""
+    reason = "word " * 80 + "end"
+    assert reason in plain_console(with_reason(full_record, reason))
+
+
+def test_table_has_its_rows_and_headings() -> None:
+    """A single table shows its title, the headings and each row's cells."""
+    rows = [Row(label="End-to-end time", unit="s", baseline=2.0, compiled=1.5, digits=3)]
+    text = render_table(rows, title="miniature / inductor / cpu", colour=False)
+    for part in ("miniature / inductor / cpu", *HEADINGS[1:], "End-to-end time", "2.000 s", "1.500 s", "-25.0%"):
+        assert part in text
+
+
+@pytest.mark.parametrize(
+    ("baseline", "compiled", "change"),
+    [(2.0, 1.5, "-25.0%"), (1.0, 1.5, "+50.0%"), (None, 1.5, "-"), (1.0, None, "-"), (0.0, 1.5, "-")],
+)
+def test_change_is_of_the_baseline(baseline: float | None, compiled: float | None, change: str) -> None:
+    """The change is in percent of the baseline, and nothing where one side is missing or zero."""
+    assert Row(label="x", unit="s", baseline=baseline, compiled=compiled).cells()[3] == change
+
+
+def test_table_takes_medians_and_sums(full_record: Record) -> None:
+    """The end-to-end time is the median of the pairs, starts are load and first call."""
+    rows = {row.label: row for row in performance_rows(full_record.subjects[0])}
+    assert (rows["End-to-end time"].baseline, rows["End-to-end time"].compiled) == (1.05, 0.7)
+    assert rows["Cold start"].compiled == 3.0
+    assert rows["Peak memory"].baseline == 1000 / 1024**3
+
+
+def test_table_falls_back_to_the_processes(full_record: Record) -> None:
+    """Without pairs the steady calls of the processes give the end-to-end time."""
+    subject = full_record.subjects[0]
+    subject.speeds = type(subject.speeds)()
+    rows = {row.label: row for row in performance_rows(subject)}
+    assert rows["End-to-end time"].baseline == 0.5
+
+
+def test_reports_are_written_beside_each_other(full_record: Record, tmp_path: Path) -> None:
+    """A report folder holds summary and page."""
+    write_reports(full_record, tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == {"summary.md", "report.html"}

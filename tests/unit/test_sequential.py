@@ -1,0 +1,93 @@
+"""The confidence sequence, against a numerical integral of its definition and a coverage simulation."""
+
+import math
+
+import numpy as np
+import pytest
+
+from nearlossless.sequential import MIXTURE_PRECISION, Interval, confidence_sequence
+
+
+def _log_marginal(samples: np.ndarray, effects: np.ndarray) -> np.ndarray:
+    """Log of the likelihood of each standardized effect, integrated over the scale with its right Haar prior."""
+    log_scale = np.linspace(-12, 12, 6001)
+    scale = np.exp(log_scale)[None, :]
+    total, squares = samples.sum(), float((samples**2).sum())
+    exponent = (squares - 2 * effects[:, None] * scale * total) / (2 * scale**2) + len(samples) * effects[
+        :, None
+    ] ** 2 / 2
+    log_density = -len(samples) * log_scale[None, :] - exponent
+    highest = log_density.max(axis=1, keepdims=True)
+    mass = np.exp(log_density - highest).sum(axis=1) * (log_scale[1] - log_scale[0])
+    return np.asarray(highest[:, 0] + np.log(mass))
+
+
+def _log_bayes_factor(samples: np.ndarray) -> float:
+    """Log of (mixture over effects ~ N(0, 1 / precision)) / (effect 0), by quadrature."""
+    deviation = 1 / math.sqrt(MIXTURE_PRECISION)
+    effects = np.linspace(-8 * deviation, 8 * deviation, 2001)
+    log_prior = -0.5 * (effects / deviation) ** 2 - math.log(deviation * math.sqrt(2 * math.pi))
+    log_terms = _log_marginal(samples, effects) + log_prior
+    highest = log_terms.max()
+    log_mixture = highest + math.log(float(np.exp(log_terms - highest).sum()) * (effects[1] - effects[0]))
+    return float(log_mixture - _log_marginal(samples, np.zeros(1))[0])
+
+
+@pytest.mark.parametrize(("count", "alpha"), [(6, 0.01), (12, 0.001), (40, 0.05)])
+def test_evidence_at_the_ends_is_one_over_alpha(count: int, alpha: float) -> None:
+    """At both ends of the interval the Bayes factor against that mean is exactly 1 / alpha."""
+    samples = np.random.default_rng(count).normal(0.3, 1.0, count)
+    interval = confidence_sequence(list(samples), alpha=alpha)
+    for end in (interval.low, interval.high):
+        assert _log_bayes_factor(samples - end) == pytest.approx(-math.log(alpha), abs=1e-3)
+
+
+def test_miscoverage_stays_below_alpha_at_every_look() -> None:
+    """Sequences that are looked at after every sample exclude the true mean in at most alpha of the cases."""
+    rng, alpha, sequences = np.random.default_rng(7), 0.1, 2000
+    missed = 0
+    for samples in rng.normal(0.5, 2.0, size=(sequences, 25)).tolist():
+        looks = (confidence_sequence(samples[:count], alpha=alpha) for count in range(2, len(samples) + 1))
+        missed += any(not look.low <= 0.5 <= look.high for look in looks)
+    # Three standard deviations of a rate estimated from this many sequences.
+    assert missed / sequences <= alpha + 3 * math.sqrt(alpha * (1 - alpha) / sequences)
+
+
+@pytest.mark.parametrize("samples", [[], [1.0], [1.0, 1.0], [1.0, 1.1]])
+def test_few_samples_exclude_nothing(samples: list[float]) -> None:
+    """Fewer samples than can decide give the infinite interval, even when they are all the same."""
+    assert confidence_sequence(samples, alpha=0.001) == Interval(-math.inf, math.inf)
+
+
+def test_interval_is_centred_on_the_mean() -> None:
+    """The middle of the interval is the sample mean."""
+    interval = confidence_sequence([1.0, 2.0, 3.0, 4.0, 5.0, 6.0], alpha=0.05)
+    assert (interval.low + interval.high) / 2 == pytest.approx(3.5)
+
+
+def test_interval_narrows_with_samples() -> None:
+    """More of the same samples leave a narrower interval."""
+    samples = [0.9, 1.1] * 100
+    few, many = (confidence_sequence(samples[:count], alpha=0.01) for count in (20, 200))
+    assert many.high - many.low < 0.5 * (few.high - few.low)
+
+
+def test_interval_widens_with_a_smaller_alpha() -> None:
+    """A smaller error rate costs width."""
+    samples = [0.9, 1.1] * 10
+    loose, strict = (confidence_sequence(samples, alpha=alpha) for alpha in (0.1, 0.001))
+    assert strict.low < loose.low < loose.high < strict.high
+
+
+def test_interval_moves_with_the_samples() -> None:
+    """Shifting and scaling the samples shifts and scales the interval."""
+    samples = np.random.default_rng(3).normal(size=15)
+    plain = confidence_sequence(list(samples), alpha=0.01)
+    moved = confidence_sequence(list(10 + 3 * samples), alpha=0.01)
+    assert (moved.low, moved.high) == pytest.approx((10 + 3 * plain.low, 10 + 3 * plain.high))
+
+
+def test_exponential_turns_logs_into_ratios() -> None:
+    """The interval of the exponential has the exponentials as ends, and infinite ones become 0 and infinity."""
+    assert Interval(0.0, math.log(2)).exponential() == Interval(1.0, math.exp(math.log(2)))
+    assert Interval(-math.inf, math.inf).exponential() == Interval(0.0, math.inf)

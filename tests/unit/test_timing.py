@@ -1,0 +1,228 @@
+"""Paired latencies with a fake clock: the order, the end, and what a spike may do."""
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from itertools import chain, cycle, repeat
+
+import numpy as np
+import pytest
+
+from nearlossless.cases import Sampling
+from nearlossless.timing import (
+    WARMUP_CALLS,
+    PairedLatencies,
+    judge_pairs,
+    log_ratios,
+    measure_pairs,
+    synchronizer,
+    timed,
+)
+from nearlossless.verdicts import Check, Outcome
+
+SAMPLING = Sampling(alpha=0.001, min_pairs=5, max_pairs=12, budget_s=1000.0)
+
+
+@dataclass
+class Bench:
+    """A clock that moves only while a callable runs, and the order in which they ran."""
+
+    now: float = 100.0
+    calls: list[str] = field(default_factory=list)
+
+    def clock(self) -> float:
+        """The fake time."""
+        return self.now
+
+    def callable_of(self, name: str, seconds: Iterator[float]) -> Callable[[], None]:
+        """Something that takes these seconds, one after the other."""
+
+        def run() -> None:
+            self.calls.append(name)
+            self.now += next(seconds)
+
+        return run
+
+    def measure(
+        self, baseline: Iterator[float], compiled: Iterator[float], sampling: Sampling, min_speedup: float | None
+    ) -> PairedLatencies:
+        """Measure two callables that take these seconds."""
+        return measure_pairs(
+            self.callable_of("A", baseline),
+            self.callable_of("B", compiled),
+            sampling=sampling,
+            min_speedup=min_speedup,
+            synchronize=lambda: None,
+            clock=self.clock,
+        )
+
+
+def undecided() -> tuple[Iterator[float], Iterator[float]]:
+    """Latencies whose ratio lies on both sides of 1 in turn, after the warm-up."""
+    return chain(repeat(1.0, WARMUP_CALLS), cycle([1.1, 0.9])), repeat(1.0)
+
+
+def noisy_pairs(speedup: float, count: int) -> PairedLatencies:
+    """Pairs of this speedup that repeat to half a percent."""
+    noise = np.random.default_rng(1).normal(0, 0.005, size=(2, count))
+    return PairedLatencies(list(np.exp(noise[0])), list(np.exp(noise[1]) / speedup))
+
+
+def test_timed_synchronizes_before_and_after() -> None:
+    """The clock is read with the device's queue empty on both sides of the call."""
+    order: list[str] = []
+    ticks = iter([1.0, 3.5])
+
+    def clock() -> float:
+        order.append("clock")
+        return next(ticks)
+
+    seconds = timed(lambda: order.append("call"), clock=clock, synchronize=lambda: order.append("wait"))
+    assert seconds == 2.5
+    assert order == ["wait", "clock", "call", "wait", "clock"]
+
+
+def test_cpu_needs_no_synchronizing() -> None:
+    """On the CPU there is no queue to wait for."""
+    synchronizer("cpu")()
+
+
+def test_pairs_run_in_turn() -> None:
+    """After the warm-up the two run A B, B A, A B and so on."""
+    bench = Bench()
+    bench.measure(*undecided(), SAMPLING, 1.0)
+    assert "".join(bench.calls[2 * WARMUP_CALLS :][:12]) == "ABBAABBAABBA"
+
+
+def test_warm_up_is_not_recorded() -> None:
+    """Calls of the warm-up appear in no sample."""
+    bench = Bench()
+    slow_start = chain(repeat(50.0, WARMUP_CALLS), repeat(1.0))
+    pairs = bench.measure(slow_start, repeat(0.5), SAMPLING, 1.5)
+    assert max(pairs.baseline_s) == pytest.approx(1.0)
+
+
+def test_latencies_go_to_the_side_that_took_them() -> None:
+    """In pairs that run in reverse order, too, each latency belongs to its own callable."""
+    pairs = Bench().measure(repeat(3.0), repeat(2.0), SAMPLING, 1.5)
+    assert pairs.baseline_s == pytest.approx([3.0] * len(pairs.baseline_s))
+    assert pairs.compiled_s == pytest.approx([2.0] * len(pairs.compiled_s))
+
+
+@pytest.mark.parametrize(("compiled_s", "outcome"), [(0.5, Outcome.PASS), (0.9, Outcome.REGRESSION)])
+def test_sampling_stops_once_decided(compiled_s: float, outcome: Outcome) -> None:
+    """A clear case, good or bad, takes the smallest number of pairs."""
+    pairs = Bench().measure(repeat(1.0), repeat(compiled_s), SAMPLING, 1.5)
+    assert len(pairs.baseline_s) == SAMPLING.min_pairs
+    assert judge_pairs(pairs, sampling=SAMPLING, min_speedup=1.5).outcome is outcome
+
+
+def test_sampling_ends_at_the_largest_number_of_pairs() -> None:
+    """What stays undecided ends at max_pairs as INCONCLUSIVE."""
+    pairs = Bench().measure(*undecided(), SAMPLING, 1.0)
+    assert len(pairs.baseline_s) == len(pairs.compiled_s) == SAMPLING.max_pairs
+    assert judge_pairs(pairs, sampling=SAMPLING, min_speedup=1.0).outcome is Outcome.INCONCLUSIVE
+
+
+def test_sampling_ends_with_the_budget() -> None:
+    """What stays undecided ends with the first pair beyond the budget, as INCONCLUSIVE."""
+    sampling = SAMPLING.model_copy(update={"budget_s": 13.0})
+    pairs = Bench().measure(*undecided(), sampling, 1.0)
+    assert len(pairs.baseline_s) == 7
+    assert judge_pairs(pairs, sampling=sampling, min_speedup=1.0).outcome is Outcome.INCONCLUSIVE
+
+
+def test_budget_does_not_cut_the_smallest_number_of_pairs() -> None:
+    """A budget that is spent at once still leaves the smallest number of pairs to show."""
+    sampling = SAMPLING.model_copy(update={"budget_s": 0.001})
+    pairs = Bench().measure(*undecided(), sampling, 1.0)
+    assert len(pairs.baseline_s) == sampling.min_pairs
+
+
+def test_no_threshold_takes_the_smallest_number_of_pairs() -> None:
+    """Without a floor there is nothing to decide: the figure is shown, and it is not green."""
+    pairs = Bench().measure(*undecided(), SAMPLING, None)
+    assert len(pairs.baseline_s) == SAMPLING.min_pairs
+    assert judge_pairs(pairs, sampling=SAMPLING, min_speedup=None).outcome is Outcome.NOT_COMPARABLE
+
+
+def test_a_clock_that_stands_still_is_not_comparable() -> None:
+    """Latencies of zero end the sampling as NOT_COMPARABLE instead of dividing by them."""
+    pairs = Bench().measure(repeat(0.0), repeat(0.0), SAMPLING, 1.0)
+    assert len(pairs.baseline_s) == SAMPLING.min_pairs
+    assert judge_pairs(pairs, sampling=SAMPLING, min_speedup=1.0).outcome is Outcome.NOT_COMPARABLE
+
+
+def test_progress_is_told_every_pair() -> None:
+    """The caller hears of every pair, with what is known so far."""
+    told: list[tuple[int, Check]] = []
+    bench = Bench()
+    measure_pairs(
+        bench.callable_of("A", repeat(1.0)),
+        bench.callable_of("B", repeat(0.5)),
+        sampling=SAMPLING,
+        min_speedup=1.5,
+        synchronize=lambda: None,
+        clock=bench.clock,
+        progress=lambda count, check: told.append((count, check)),
+    )
+    assert [count for count, _ in told] == [1, 2, 3, 4, 5]
+    assert told[-1][1].outcome is Outcome.PASS
+
+
+def test_log_ratio_is_positive_when_compiled_is_faster() -> None:
+    """The ratio is baseline over compiled."""
+    assert log_ratios(PairedLatencies([2.0, 1.0], [1.0, 2.0])) == pytest.approx([math.log(2), -math.log(2)])
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf, 0.0, -1.0])
+@pytest.mark.parametrize("side", ["baseline_s", "compiled_s"])
+def test_impossible_latency_is_never_green(side: str, value: float) -> None:
+    """One latency that no clock can have measured makes the whole judgement NOT_COMPARABLE."""
+    pairs = noisy_pairs(2.0, 20)
+    getattr(pairs, side)[7] = value
+    assert judge_pairs(pairs, sampling=SAMPLING, min_speedup=1.5).outcome is Outcome.NOT_COMPARABLE
+
+
+def test_too_few_pairs_are_inconclusive() -> None:
+    """One pair below the smallest number decides nothing, however clear it looks."""
+    pairs = noisy_pairs(3.0, SAMPLING.min_pairs - 1)
+    assert judge_pairs(pairs, sampling=SAMPLING, min_speedup=1.5).outcome is Outcome.INCONCLUSIVE
+
+
+def test_no_pairs_are_inconclusive() -> None:
+    """Without a single pair there is an answer, and it is not green."""
+    assert judge_pairs(PairedLatencies(), sampling=SAMPLING, min_speedup=1.5).outcome is Outcome.INCONCLUSIVE
+
+
+@pytest.mark.parametrize(("speedup", "side"), [(2.0, "compiled_s"), (2.0, "baseline_s"), (1.2, "baseline_s")])
+@pytest.mark.parametrize("position", [0, 10, 19])
+def test_one_spike_does_not_flip_a_decision(speedup: float, side: str, position: int) -> None:
+    """One call that took three times as long leaves a clear verdict what it was, wherever it falls."""
+    pairs = noisy_pairs(speedup, 20)
+    before = judge_pairs(pairs, sampling=SAMPLING, min_speedup=1.5)
+    getattr(pairs, side)[position] *= 3
+    after = judge_pairs(pairs, sampling=SAMPLING, min_speedup=1.5)
+    assert before.outcome is (Outcome.PASS if speedup > 1.5 else Outcome.REGRESSION)
+    assert after.outcome is before.outcome
+
+
+@pytest.mark.parametrize("position", range(10))
+def test_one_early_spike_never_turns_a_regression_green(position: int) -> None:
+    """With few pairs a spike of the baseline may delay a regression, but never make it pass."""
+    pairs = noisy_pairs(1.2, 10)
+    pairs.baseline_s[position] *= 3
+    assert judge_pairs(pairs, sampling=SAMPLING, min_speedup=1.5).outcome is not Outcome.PASS
+
+
+def test_shown_speedup_is_the_median_ratio() -> None:
+    """The figure that is shown is robust against single calls."""
+    pairs = PairedLatencies([2.0, 2.0, 2.0, 2.0, 20.0], [1.0] * 5)
+    assert judge_pairs(pairs, sampling=SAMPLING, min_speedup=1.5).obtained == pytest.approx(2.0)
+
+
+@pytest.mark.parametrize(("speedup", "outcome"), [(1.03, Outcome.PASS), (0.97, Outcome.REGRESSION)])
+def test_small_difference_is_told_with_enough_pairs(speedup: float, outcome: Outcome) -> None:
+    """At a noise of half a percent, sixty pairs tell three percent from nothing, in both directions."""
+    check = judge_pairs(noisy_pairs(speedup, 60), sampling=Sampling(), min_speedup=1.0)
+    assert check.outcome is outcome
