@@ -58,7 +58,7 @@ def generate(
     baselines: BaselinesOption = Path("baselines"),
 ) -> None:
     """Draw one picture by hand and print the benchmark's table. Settings left out are the case's."""
-    from nearlossless.backends import BackendError
+    from nearlossless.backends import BackendError, BackendUnavailable
     from nearlossless.cases import CaseError
     from nearlossless.generate import Overrides, choose_device, choose_recipe, draw_by_hand
     from nearlossless.report.console import render_table
@@ -83,7 +83,7 @@ def generate(
             every_size=run_multiple_resolutions,
             say=lambda text: typer.echo(text, err=True),
         )
-    except (CaseError, BackendError, OSError) as error:
+    except (CaseError, BackendError, BackendUnavailable, OSError) as error:
         raise fail(error) from None
     typer.echo(
         render_table(rows, title=f"{chosen.name} / {recipe_name or 'baseline'} / {where}", colour=sys.stdout.isatty())

@@ -55,7 +55,7 @@ def measure_processes(
 
     Raises:
         BaselineError: The baseline's process failed.
-        WorkerError: A compiled process failed.
+        WorkerError, BackendError, BackendUnavailable: A compiled process failed, or cannot run here.
     """
 
     def run(title: str, *, compiled: bool, folder: Path) -> ProcessRun:
@@ -71,7 +71,7 @@ def measure_processes(
     try:
         if key not in baselines:
             baselines[key] = run("baseline", compiled=False, folder=cache / "baseline")
-    except WorkerError as error:
+    except (WorkerError, BackendError) as error:
         raise BaselineError(f"the baseline's own process failed: {error}") from None
     cold = run("cold", compiled=True, folder=cache)
     return ProcessRuns(baseline=baselines[key], cold=cold, warm=run("warm", compiled=True, folder=cache))

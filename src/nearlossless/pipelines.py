@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nearlossless.backends import BackendError, resolve
+from nearlossless.backends import BackendError, BackendUnavailable, resolve
 from nearlossless.cases import MINIATURE, Case, CaseError, Device, Generation, Recipe
 from nearlossless.environment import Fingerprint, fingerprint, restored_torch_settings
 from nearlossless.miniature import PIPELINE as MINIATURE_PIPELINE
@@ -186,6 +186,7 @@ def build_compiled(baseline: Any, recipe: Recipe) -> Any:
 
     Raises:
         BackendError: The backend raised, ended the process by exception, or returned no pipeline.
+        BackendUnavailable: It cannot run on this machine.
     """
     pipeline = copy_pipeline(baseline, recipe.touches)
     options = copy.deepcopy(recipe.options)
@@ -195,9 +196,7 @@ def build_compiled(baseline: Any, recipe: Recipe) -> Any:
     try:
         with restored_torch_settings():
             compiled = apply(pipeline, **options)
-    except KeyboardInterrupt:
-        raise
-    except BackendError:
+    except (KeyboardInterrupt, BackendError, BackendUnavailable):
         raise
     except BaseException as error:  # a library may call sys.exit: it must not end the test session
         raise BackendError(f"{recipe.backend}: {type(error).__name__}: {error}") from error

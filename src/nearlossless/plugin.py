@@ -14,7 +14,7 @@ from typing import Any, TextIO
 
 import pytest
 
-from nearlossless.backends import BackendError
+from nearlossless.backends import BackendError, BackendUnavailable
 from nearlossless.cases import GATES, CaseError
 from nearlossless.measuring import BaselineError, ProcessRuns
 from nearlossless.pipelines import BaselineChanged
@@ -35,6 +35,7 @@ DEFAULT_REPORT = "nearlossless-report"
 # What an exception in a gate test means. Anything else is a broken gate: nothing was compared.
 _OUTCOMES: dict[type[BaseException], Outcome] = {
     BackendError: Outcome.REGRESSION,
+    BackendUnavailable: Outcome.NOT_COMPARABLE,
     WorkerError: Outcome.REGRESSION,
     BaselineError: Outcome.NOT_COMPARABLE,
     BaselineChanged: Outcome.NOT_COMPARABLE,

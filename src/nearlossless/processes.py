@@ -14,11 +14,14 @@ from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any
 
+from nearlossless.backends import BackendError, BackendUnavailable
 from nearlossless.cases import CaseError
 from nearlossless.worker import Job, ProcessRun
 
 TIME_LIMIT_S = 1800.0
 _TAIL_LINES = 15
+# These say all there is to say; whatever else ends the worker comes with the end of what it printed.
+_TOLD: dict[str, type[Exception]] = {kind.__name__: kind for kind in (BackendError, BackendUnavailable, CaseError)}
 
 
 class WorkerError(Exception):
@@ -63,8 +66,8 @@ def run_worker(
         time_limit_s: After this the process is killed.
 
     Raises:
-        WorkerError: It reported an error, ended by itself, or was killed at the limit.
-        CaseError: The case cannot be used with this pipeline or machine.
+        BackendError, BackendUnavailable, CaseError: As they were raised in the process.
+        WorkerError: It failed in another way, ended by itself, or was killed at the limit.
     """
     deadline = time.monotonic() + time_limit_s
     with tempfile.TemporaryFile() as stderr:
@@ -111,8 +114,9 @@ def _converse(
             phase = event["phase"]
             progress(phase)
         elif "error" in event:
-            kind = CaseError if event["is_case_error"] else WorkerError
-            raise kind(f"in phase '{phase}': {event['error']}")
+            if event["kind"] in _TOLD:
+                raise _TOLD[event["kind"]](event["error"])
+            raise WorkerError(f"in phase '{phase}': {event['kind']}: {event['error']}")
         else:
             return ProcessRun.model_validate(event["result"])
 

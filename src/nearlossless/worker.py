@@ -15,7 +15,7 @@ from typing import Any, TextIO
 
 from pydantic import BaseModel, ConfigDict
 
-from nearlossless.cases import Case, CaseError, Device, Recipe
+from nearlossless.cases import Case, Device, Recipe
 from nearlossless.environment import Fingerprint
 
 STEADY_CALLS = 2
@@ -126,7 +126,7 @@ def main() -> None:
         threading.Thread(target=_end_with_parent, daemon=True).start()
         result = run(job, lambda phase: send(phase=phase))
     except BaseException as error:  # the parent turns it into a verdict
-        send(error=f"{type(error).__name__}: {error}", is_case_error=isinstance(error, CaseError))
+        send(error=str(error), kind=type(error).__name__)
         raise
     send(result=result.model_dump(mode="json"))
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from nearlossless.backends import BackendError, find_compiler, inductor, resolve
+from nearlossless.backends import BackendError, BackendUnavailable, find_compiler, inductor, resolve
 from nearlossless.backends.inductor import repeated_blocks
 
 
@@ -84,7 +84,7 @@ def test_no_compiler_says_what_to_install(tmp_path: Path, monkeypatch: pytest.Mo
     """Without any compiler the error says what to install or set."""
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.delenv("CXX", raising=False)
-    with pytest.raises(BackendError, match=r"apt-get install g\+\+.*CXX"):
+    with pytest.raises(BackendUnavailable, match=r"apt-get install g\+\+.*CXX"):
         find_compiler()
 
 
@@ -143,5 +143,5 @@ def test_inductor_refuses_a_cpu_without_compiler(tmp_path: Path, monkeypatch: py
     """On a CPU without a compiler the error comes at once, not in the middle of a picture."""
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.delenv("CXX", raising=False)
-    with pytest.raises(BackendError, match="compiler"):
+    with pytest.raises(BackendUnavailable, match="compiler"):
         inductor.apply(pipeline(transformer=Blocks()))

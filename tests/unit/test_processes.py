@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from nearlossless.backends import BackendError
 from nearlossless.cases import Case, Recipe
 from nearlossless.processes import WorkerError, _follow, cache_environment, run_worker
 from nearlossless.worker import STEADY_CALLS, Job
@@ -56,10 +57,10 @@ def test_worker_reports_phases_and_figures(quick_case: Case) -> None:
 
 @pytest.mark.slow
 def test_backend_that_raises_is_told(quick_case: Case, backends: str) -> None:
-    """An error names its phase and the backend's message, and what the backend prints is not taken for an event."""
-    message = failure_of(Job(case=quick_case, recipe=Recipe(backend=f"{backends}:noisy"), device="cpu"))
-    assert message.startswith("in phase 'load': BackendError:")
-    assert "the kernel is missing" in message
+    """An error arrives as it was raised, and what the backend prints is not taken for an event."""
+    job = Job(case=quick_case, recipe=Recipe(backend=f"{backends}:noisy"), device="cpu")
+    with pytest.raises(BackendError, match="the kernel is missing"):
+        run_worker(job, environment={}, time_limit_s=LIMIT_S)
 
 
 @pytest.mark.slow

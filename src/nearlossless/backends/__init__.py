@@ -10,7 +10,11 @@ from nearlossless.cases import BUILT_IN_BACKENDS
 
 
 class BackendError(Exception):
-    """A backend that cannot be used here; the message says what to install or set."""
+    """A backend that failed: it raised, returned no pipeline, or its pipeline does not draw."""
+
+
+class BackendUnavailable(Exception):
+    """A backend that cannot run on this machine; the message says what to install or set."""
 
 
 def find_compiler() -> str:
@@ -18,12 +22,12 @@ def find_compiler() -> str:
     The C++ compiler that Inductor will use for CPU kernels.
 
     Raises:
-        BackendError: There is none.
+        BackendUnavailable: There is none.
     """
     for candidate in (os.environ.get("CXX"), "g++", "clang++"):
         if candidate and shutil.which(candidate):
             return candidate
-    raise BackendError(
+    raise BackendUnavailable(
         "inductor: no C++ compiler found; install one (Debian and Ubuntu: apt-get install g++) or set CXX to its path"
     )
 

@@ -32,7 +32,8 @@ def apply(
         mode: torch.compile's mode.
 
     Raises:
-        BackendError: A component is missing, or there is no C++ compiler for Inductor's CPU kernels.
+        BackendError: A component is missing.
+        BackendUnavailable: There is no C++ compiler for Inductor's CPU kernels.
     """
     if pipeline.device.type == "cpu":
         find_compiler()
