@@ -75,28 +75,24 @@ def judge_quality(pictures: Sequence[PictureRecord], thresholds: Thresholds) -> 
 
 
 def _picture_checks(picture: PictureRecord, thresholds: Thresholds) -> list[Check]:
-    name = f"'{picture.prompt}' seed {picture.seed}"
-    path = picture.obtained_file
+    of, path = f"'{picture.prompt}' seed {picture.seed}", picture.obtained_file
     if picture.tripwires:
-        return [found(f"{name} is", Outcome.REGRESSION, ", ".join(picture.tripwires), path=path)]
-    return [
-        at_least(f"{name} live worst-tile SSIM", picture.live_worst_tile_ssim, thresholds.min_live_ssim, path=path),
-        *_clip_checks(name, picture, thresholds),
-        _stored_check(name, picture, thresholds),
-    ]
+        return [found("picture", Outcome.REGRESSION, ", ".join(picture.tripwires), of=of, path=path)]
+    live = at_least("live worst-tile SSIM", picture.live_worst_tile_ssim, thresholds.min_live_ssim, of=of, path=path)
+    return [live, *_clip_checks(of, picture, thresholds), _stored_check(of, picture, thresholds)]
 
 
-def _clip_checks(name: str, picture: PictureRecord, thresholds: Thresholds) -> list[Check]:
+def _clip_checks(of: str, picture: PictureRecord, thresholds: Thresholds) -> list[Check]:
     anchors = {"live": picture.baseline_clip}
-    if picture.stored_problem is None and (
-        not picture.stored_foreign or thresholds.foreign_min_stored_ssim is not None
-    ):
+    is_comparable = not picture.stored_foreign or thresholds.foreign_min_stored_ssim is not None
+    if picture.stored_problem is None and is_comparable:
         anchors["stored"] = picture.stored_clip
     return [
         at_most(
-            f"{name} CLIP drop from {anchor}",
+            f"CLIP drop from {anchor}",
             None if before is None or picture.obtained_clip is None else before - picture.obtained_clip,
             thresholds.max_clip_drop,
+            of=of,
             unit="points",
             path=picture.obtained_file,
         )
@@ -104,15 +100,14 @@ def _clip_checks(name: str, picture: PictureRecord, thresholds: Thresholds) -> l
     ]
 
 
-def _stored_check(name: str, picture: PictureRecord, thresholds: Thresholds) -> Check:
-    title, path = f"{name} stored worst-tile SSIM", picture.expected_file or picture.obtained_file
+def _stored_check(of: str, picture: PictureRecord, thresholds: Thresholds) -> Check:
+    name, path = "stored worst-tile SSIM", picture.expected_file or picture.obtained_file
     if picture.stored_problem is not None:
-        return found(title, Outcome.NOT_COMPARABLE, picture.stored_problem, path=path)
+        return found(name, Outcome.NOT_COMPARABLE, picture.stored_problem, of=of, path=path)
+    obtained = picture.stored_worst_tile_ssim
     if not picture.stored_foreign:
-        return at_least(title, picture.stored_worst_tile_ssim, thresholds.min_stored_ssim, path=path)
-    differences = "foreign picture identity: " + ", ".join(picture.stored_foreign)
+        return at_least(name, obtained, thresholds.min_stored_ssim, of=of, path=path)
+    note = "foreign picture identity: " + ", ".join(picture.stored_foreign)
     if thresholds.foreign_min_stored_ssim is None:
-        return found(title, Outcome.NOT_COMPARABLE, f"{differences}; the case names no band for it", path=path)
-    return at_least(
-        title, picture.stored_worst_tile_ssim, thresholds.foreign_min_stored_ssim, note=differences, path=path
-    )
+        return found(name, Outcome.NOT_COMPARABLE, f"{note}; the case names no band for it", of=of, path=path)
+    return at_least(name, obtained, thresholds.foreign_min_stored_ssim, of=of, note=note, path=path)

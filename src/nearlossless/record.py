@@ -27,6 +27,7 @@ class CheckRecord(_Part):
     """One figure held against one threshold."""
 
     name: str
+    of: str
     outcome: str
     obtained: float | None
     threshold: float | None

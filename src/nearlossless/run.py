@@ -18,6 +18,7 @@ def _check_record(check: Check) -> CheckRecord:
     interval = (check.interval.low, check.interval.high) if check.interval else None
     return CheckRecord(
         name=check.name,
+        of=check.of,
         outcome=check.outcome,
         obtained=check.obtained,
         threshold=check.threshold,

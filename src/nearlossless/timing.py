@@ -12,6 +12,7 @@ from nearlossless.verdicts import Check, Outcome, found, interval_at_least
 
 Clock = Callable[[], float]
 WARMUP_CALLS = 2
+_DECIDED = (Outcome.PASS, Outcome.REGRESSION)
 
 
 @dataclasses.dataclass(slots=True)
@@ -103,9 +104,15 @@ def judge_pairs(pairs: PairedLatencies, *, sampling: Sampling, min_speedup: floa
     centre = math.log(min_speedup) if min_speedup is not None else statistics.median(ratios)
     clipped = [min(max(ratio, centre - sampling.clip), centre + sampling.clip) for ratio in ratios]
     judged = confidence_sequence(clipped, alpha=sampling.alpha).exponential()
-    check = interval_at_least("speedup", math.exp(statistics.median(ratios)), judged, min_speedup, unit="x")
+    plain = confidence_sequence(ratios, alpha=sampling.alpha).exponential()
+    shown = math.exp(statistics.median(ratios))
+    check = interval_at_least("speedup", shown, judged, min_speedup, unit="x")
+    agrees = interval_at_least("speedup", shown, plain, min_speedup).outcome is check.outcome
+    # Pairs that all fall beyond the band have no spread left: a coin thrown this often shows one side as rarely.
+    if not agrees and len(ratios) < 1 - math.log2(sampling.alpha) and check.outcome in _DECIDED:
+        check = dataclasses.replace(check, outcome=Outcome.INCONCLUSIVE)
     return dataclasses.replace(
         check,
-        interval=confidence_sequence(ratios, alpha=sampling.alpha).exponential(),
+        interval=plain,
         note=f"{len(ratios)} pairs; within ±{sampling.clip:.0%} of the floor [{judged.low:.4g}, {judged.high:.4g}]",
     )

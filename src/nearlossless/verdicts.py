@@ -7,7 +7,7 @@ infinite is never green, and neither is a threshold that nobody has measured yet
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from nearlossless.sequential import Interval
@@ -43,6 +43,7 @@ class Check:
     """One figure held against one threshold."""
 
     name: str
+    of: str = ""  # what it was measured on, where there are several of a name
     outcome: Outcome
     obtained: float | None
     threshold: float | None
@@ -53,13 +54,14 @@ class Check:
     path: str | None = None
 
     def __str__(self) -> str:
+        title = f"{self.name} of {self.of}" if self.of else self.name
         if not self.comparison:
-            return f"{self.name}: {self.note}" + (f" [{self.path}]" if self.path else "")
+            return f"{title}: {self.note}" + (f" [{self.path}]" if self.path else "")
         obtained = "nothing" if self.obtained is None else f"{self.obtained:.5g}{_spaced(self.unit)}"
         if self.interval is not None and math.isfinite(self.interval.low):
             obtained += f" [{self.interval.low:.5g}, {self.interval.high:.5g}]"
         required = "not yet measured" if self.threshold is None else f"{self.threshold:.5g}{_spaced(self.unit)}"
-        text = f"{self.name}: obtained {obtained}, required {self.comparison} {required}"
+        text = f"{title}: obtained {obtained}, required {self.comparison} {required}"
         if self.note:
             text += f" ({self.note})"
         if self.path:
@@ -95,10 +97,21 @@ def verdict(gate: str, checks: Sequence[Check]) -> Verdict:
         return stopped(gate, Outcome.NOT_COMPARABLE, "nothing was checked")
     outcome = max((check.outcome for check in checks), key=_SEVERITY.index)
     deciding = sorted((check for check in checks if check.outcome is outcome), key=_headroom)
-    told = [str(check) for check in deciding[:MOST_TOLD]]
-    if len(deciding) > MOST_TOLD:
-        told.append(f"and {len(deciding) - MOST_TOLD} more {outcome}")
+    told = _closest(deciding) if outcome is Outcome.PASS else _furthest(deciding)
     return Verdict(gate=gate, outcome=outcome, reason="\n".join(told), checks=tuple(checks))
+
+
+def _furthest(checks: list[Check]) -> list[str]:
+    told = [str(check) for check in checks[:MOST_TOLD]]
+    return told if len(checks) <= MOST_TOLD else [*told, f"and {len(checks) - MOST_TOLD} more {checks[0].outcome}"]
+
+
+def _closest(checks: list[Check]) -> list[str]:
+    """Of each kind of check the one that came closest to its threshold."""
+    kinds: dict[str, list[Check]] = {}
+    for check in checks:
+        kinds.setdefault(check.name, []).append(check)
+    return [f"{same[0]}, closest of {len(same)}" if len(same) > 1 else str(same[0]) for same in kinds.values()]
 
 
 def _headroom(check: Check) -> float:
@@ -128,12 +141,24 @@ def at_least(
     obtained: float | None,
     threshold: float | None,
     *,
+    of: str = "",
     unit: str = "",
     note: str = "",
     path: str | None = None,
 ) -> Check:
     """PASS when `obtained` reaches `threshold`; equal is enough."""
-    return _against(name, obtained, threshold, ">=", unit=unit, note=note, path=path)
+    check = Check(
+        name=name,
+        of=of,
+        outcome=Outcome.NOT_COMPARABLE,
+        obtained=obtained,
+        threshold=threshold,
+        comparison=">=",
+        unit=unit,
+        note=note,
+        path=path,
+    )
+    return _judged(check)
 
 
 def at_most(
@@ -141,38 +166,21 @@ def at_most(
     obtained: float | None,
     threshold: float | None,
     *,
+    of: str = "",
     unit: str = "",
     note: str = "",
     path: str | None = None,
 ) -> Check:
     """PASS when `obtained` does not exceed `threshold`; equal is enough."""
-    return _against(name, obtained, threshold, "<=", unit=unit, note=note, path=path)
+    check = at_least(name, obtained, threshold, of=of, unit=unit, note=note, path=path)
+    return _judged(replace(check, comparison="<="))
 
 
-def _against(
-    name: str,
-    obtained: float | None,
-    threshold: float | None,
-    comparison: str,
-    *,
-    unit: str,
-    note: str,
-    path: str | None,
-) -> Check:
-    outcome = Outcome.NOT_COMPARABLE
-    if obtained is not None and threshold is not None and math.isfinite(obtained):
-        reached = obtained >= threshold if comparison == ">=" else obtained <= threshold
-        outcome = Outcome.PASS if reached else Outcome.REGRESSION
-    return Check(
-        name=name,
-        outcome=outcome,
-        obtained=obtained,
-        threshold=threshold,
-        comparison=comparison,
-        unit=unit,
-        note=note,
-        path=path,
-    )
+def _judged(check: Check) -> Check:
+    if check.obtained is None or check.threshold is None or not math.isfinite(check.obtained):
+        return replace(check, outcome=Outcome.NOT_COMPARABLE)
+    reached = check.obtained >= check.threshold if check.comparison == ">=" else check.obtained <= check.threshold
+    return replace(check, outcome=Outcome.PASS if reached else Outcome.REGRESSION)
 
 
 def interval_at_least(
@@ -199,8 +207,8 @@ def interval_at_least(
     )
 
 
-def found(name: str, outcome: Outcome, note: str, *, path: str | None = None) -> Check:
+def found(name: str, outcome: Outcome, note: str, *, of: str = "", path: str | None = None) -> Check:
     """A check that no figure describes: a black picture, a missing baseline."""
     return Check(
-        name=name, outcome=outcome, obtained=None, threshold=None, comparison="", unit="", note=note, path=path
+        name=name, of=of, outcome=outcome, obtained=None, threshold=None, comparison="", unit="", note=note, path=path
     )

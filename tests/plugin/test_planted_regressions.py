@@ -46,7 +46,7 @@ def test_slow_backend_is_told_with_figures(slower: InnerRun) -> None:
     (check,) = verdict.checks
     assert check.obtained is not None
     assert check.obtained < 0.5
-    assert f"obtained {check.obtained:.4g} x [" in verdict.reason
+    assert f"obtained {check.obtained:.5g} x [" in verdict.reason
     assert "required >= 0.5 x" in verdict.reason
 
 
@@ -73,7 +73,7 @@ def test_hog_is_told_with_figures(hoarder: InnerRun) -> None:
     """The memory verdict names the ratio obtained and its ceiling."""
     verdict = hoarder.verdict("memory", "hog")
     (check,) = verdict.checks
-    assert f"obtained {check.obtained:.4g}, required <= 1.5" in verdict.reason
+    assert f"obtained {check.obtained:.5g}, required <= 1.5" in verdict.reason
 
 
 def test_hog_is_measured_by_its_size(hoarder: InnerRun) -> None:
@@ -106,7 +106,7 @@ def test_late_cold_start_is_told_with_figures(late: InnerRun) -> None:
     """The start-up verdict names the seconds obtained and their ceiling."""
     verdict = late.verdict("startup", "hasty")
     (check,) = [check for check in verdict.checks if check.outcome == Outcome.REGRESSION]
-    assert f"cold start: obtained {check.obtained:.4g} s, required <= 0.01 s" in verdict.reason
+    assert f"cold start: obtained {check.obtained:.5g} s, required <= 0.01 s" in verdict.reason
 
 
 def test_late_cold_start_passes_memory(late: InnerRun) -> None:
@@ -135,7 +135,7 @@ def test_damaged_tile_is_told_with_figures(damaged: InnerRun) -> None:
     """The quality verdict on a damaged tile names the similarity obtained, its floor and the picture's file."""
     verdict = damaged.verdict("quality", "one_tile_damaged")
     (check,) = [check for check in verdict.checks if "live worst-tile" in check.name]
-    assert f"obtained {check.obtained:.4g}, required >= 0.95 [{check.path}]" in verdict.reason
+    assert f"obtained {check.obtained:.5g}, required >= 0.95 [{check.path}]" in verdict.reason
 
 
 def test_damaged_tile_is_found_by_both_anchors(damaged: InnerRun) -> None:
@@ -183,7 +183,7 @@ def test_static_shapes_are_told_with_figures(resized: InnerRun) -> None:
     """The shapes verdict names the compilations counted, the ceiling and the size that caused them."""
     verdict = resized.verdict("shapes", "static_shapes")
     (check,) = verdict.checks
-    assert f"obtained {check.obtained:.4g}, required <= 0 (96x96: {check.obtained:.0f})" in verdict.reason
+    assert f"obtained {check.obtained:.5g}, required <= 0 (96x96: {check.obtained:.0f})" in verdict.reason
 
 
 def test_dynamic_shapes_pass(resized: InnerRun) -> None:

@@ -82,6 +82,7 @@ def full_record(identity: PictureIdentity, process_run: Callable[..., ProcessRun
         stack={"torch": "2.13.0"},
     )
     check = CheckRecord(
+        of="",
         name="speedup",
         outcome="INCONCLUSIVE",
         obtained=1.5,

@@ -226,3 +226,11 @@ def test_small_difference_is_told_with_enough_pairs(speedup: float, outcome: Out
     """At a noise of half a percent, sixty pairs tell three percent from nothing, in both directions."""
     check = judge_pairs(noisy_pairs(speedup, 60), sampling=Sampling(), min_speedup=1.0)
     assert check.outcome is outcome
+
+
+@pytest.mark.parametrize(("pairs", "outcome"), [(10, Outcome.INCONCLUSIVE), (11, Outcome.REGRESSION)])
+def test_pairs_beyond_the_band_need_as_many_as_a_coin_would(pairs: int, outcome: Outcome) -> None:
+    """Wild pairs that all lie beyond the band decide only after so many that chance would not put them there."""
+    ratios = [0.2 if number % 2 else 0.9 for number in range(pairs)]
+    latencies = PairedLatencies([1.0] * pairs, [1 / ratio for ratio in ratios])
+    assert judge_pairs(latencies, sampling=Sampling(), min_speedup=1.0).outcome is outcome
