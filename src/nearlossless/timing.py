@@ -114,5 +114,5 @@ def judge_pairs(pairs: PairedLatencies, *, sampling: Sampling, min_speedup: floa
     return dataclasses.replace(
         check,
         interval=plain,
-        note=f"{len(ratios)} pairs; within ±{sampling.clip:.0%} of the floor [{judged.low:.4g}, {judged.high:.4g}]",
+        note=f"{len(ratios)} pairs; clipped to the floor ±{sampling.clip:.0%}: [{judged.low:.4g}, {judged.high:.4g}]",
     )

@@ -7,6 +7,7 @@ from nearlossless.record import SubjectRecord
 from nearlossless.worker import ProcessRun
 
 GIB = 1024**3
+_LARGE_CHANGE = 10.0  # beyond this, tenths of a percent say nothing
 HEADINGS = ("", "baseline", "compiled", "change")
 
 
@@ -35,7 +36,8 @@ class Row:
     def _change(self) -> str:
         if self.baseline is None or self.compiled is None or self.baseline <= 0:
             return "-"
-        return f"{self.compiled / self.baseline - 1:+.1%}"
+        change = self.compiled / self.baseline - 1
+        return f"{change:+.0%}" if change >= _LARGE_CHANGE else f"{change:+.1%}"
 
 
 def _end_to_end_s(pairs_s: list[float], process: ProcessRun | None) -> float | None:
