@@ -7,6 +7,9 @@ from pathlib import Path
 from nearlossless.atomic import write_bytes, write_text
 from nearlossless.baselines import CANDIDATES, EXPECTED, Sidecar, picture_name, read_picture, read_sidecar
 from nearlossless.cases import find_case
+from nearlossless.environment import hardware_folder
+from nearlossless.pipelines import requests
+from nearlossless.record import RECORD_FILE, read_record
 
 
 class ApprovalError(Exception):
@@ -32,7 +35,10 @@ def find_candidates(report: Path, baselines: Path) -> list[Candidate]:
 
     Raises:
         ApprovalError: There is none, or one of them is damaged or belongs to no case.
+        RecordError: The folder's record is damaged or has another schema.
     """
+    if (report / RECORD_FILE).exists():
+        read_record(report / RECORD_FILE)  # a folder of another version, or a damaged one, is not believed
     found = list(_candidates(report / CANDIDATES, baselines))
     if not found:
         raise ApprovalError(f"{report}: no candidates here; a run with --update-baselines writes them")
@@ -52,6 +58,10 @@ def _candidates(root: Path, baselines: Path) -> Iterator[Candidate]:
             read_picture(picture_path, (sidecar.width, sidecar.height), sidecar.sha256)
         except (OSError, ValueError) as error:
             raise ApprovalError(f"{sidecar_path}: {error}") from None
+        if hardware_folder(sidecar.identity.hardware, sidecar.identity.dtype) != hardware:
+            raise ApprovalError(f"{sidecar_path}: was drawn on other hardware than its folder says")
+        if sidecar.request not in requests(case.generation):
+            raise ApprovalError(f"{sidecar_path}: case '{case.name}' draws no such picture")
         if picture_name(sidecar.request) != picture_path.stem:
             raise ApprovalError(f"{sidecar_path}: describes another picture, {picture_name(sidecar.request)}")
         target = baselines / case.name / hardware / EXPECTED / picture_path.name

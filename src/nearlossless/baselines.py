@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from nearlossless.atomic import write_bytes, write_text
-from nearlossless.cases import Case
+from nearlossless.cases import Case, Generation
 from nearlossless.environment import PictureIdentity, hardware_folder
 from nearlossless.pipelines import Request
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 EXPECTED = "expected"
 CANDIDATES = "candidates"
 _LARGEST_FILE_OVERHEAD = 1 << 20
+_LARGEST_SIDECAR = 1 << 16
 
 
 class Sidecar(BaseModel):
@@ -34,6 +35,7 @@ class Sidecar(BaseModel):
     width: int
     steps: int
     guidance_scale: float
+    max_sequence_length: int | None
     identity: PictureIdentity
     stack: dict[str, str]
     clip_score: float | None
@@ -45,6 +47,11 @@ class Sidecar(BaseModel):
         """What the picture was drawn for."""
         return Request(self.prompt, self.seed, self.height, self.width, self.steps)
 
+    def has_settings_of(self, generation: Generation) -> bool:
+        """Whether the case still draws with the settings of this picture."""
+        settings = (generation.guidance_scale, generation.max_sequence_length)
+        return (self.guidance_scale, self.max_sequence_length) == settings
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Expected:
@@ -54,7 +61,7 @@ class Expected:
     picture: "Image.Image | None" = None
     sidecar: Sidecar | None = None
     problem: str | None = None
-    foreign: list[str] = field(default_factory=list)  # how its identity differs from this machine's
+    foreign: list[str] = field(default_factory=list)  # which other hardware drew it
 
 
 def picture_name(request: Request) -> str:
@@ -86,6 +93,8 @@ def read_sidecar(path: Path) -> Sidecar:
         ValueError: Not JSON, another schema, or keys that do not belong there.
         OSError: Unreadable.
     """
+    if path.stat().st_size > _LARGEST_SIDECAR:
+        raise ValueError(f"is larger than {_LARGEST_SIDECAR} bytes")
     try:
         return Sidecar.model_validate_json(path.read_bytes())
     except ValidationError as error:
@@ -130,13 +139,16 @@ def load_expected(case: Case, case_folder: Path, request: Request, identity: Pic
         sidecar = read_sidecar(sidecar_path)
     except (OSError, ValueError) as error:
         return Expected(path=sidecar_path, problem=f"unusable sidecar: {error}")
-    if sidecar.request != request or sidecar.guidance_scale != case.generation.guidance_scale:
+    if sidecar.request != request or not sidecar.has_settings_of(case.generation):
         return Expected(path=sidecar_path, problem="the sidecar describes another prompt, seed, size or setting")
     try:
         picture = read_picture(path, (request.width, request.height), sidecar.sha256)
     except (OSError, ValueError) as error:
         return Expected(path=path, problem=f"unusable picture: {error}")
-    return Expected(path=path, picture=picture, sidecar=sidecar, foreign=identity.differences(sidecar.identity))
+    foreign = identity.differences(sidecar.identity)
+    if not identity.is_same_but_for_hardware(sidecar.identity):
+        return Expected(path=path, problem=f"another picture identity: {', '.join(foreign)}")
+    return Expected(path=path, picture=picture, sidecar=sidecar, foreign=foreign)
 
 
 def encode_png(picture: "Image.Image") -> bytes:
@@ -167,6 +179,7 @@ def write_expected(
         width=request.width,
         steps=request.steps,
         guidance_scale=case.generation.guidance_scale,
+        max_sequence_length=case.generation.max_sequence_length,
         identity=identity,
         stack=stack,
         clip_score=clip_score,

@@ -84,13 +84,19 @@ class Generation(_Strict):
     guidance_scale: float = Field(ge=0, le=100)
     max_sequence_length: int | None = Field(None, ge=1, le=512, description="T5 tokens; None: the pipeline's own.")
     sizes: tuple[Size, ...] = Field(min_length=1, description="What the shapes gate cycles through.")
+    side_range: tuple[int, int] = Field(
+        (16, LARGEST_SIDE), description="Shortest and longest side that the model draws."
+    )
     size_steps: int = Field(2, ge=1, description="Denoising steps of a picture that is drawn for its size only.")
 
     @model_validator(mode="after")
     def _sane_sizes(self) -> Self:
+        low, high = self.side_range
+        if not 16 <= low <= high <= LARGEST_SIDE:
+            raise ValueError(f"side_range {low}, {high}: two numbers from 16 to {LARGEST_SIDE}, the smaller first")
         for height, width in ((self.height, self.width), *self.sizes):
-            if not (0 < height <= LARGEST_SIDE and 0 < width <= LARGEST_SIDE) or height % 16 or width % 16:
-                raise ValueError(f"size {width}x{height}: sides are multiples of 16 from 16 to {LARGEST_SIDE}")
+            if not (low <= height <= high and low <= width <= high) or height % 16 or width % 16:
+                raise ValueError(f"size {width}x{height}: sides are multiples of 16 from {low} to {high}")
         return self
 
 

@@ -48,10 +48,14 @@ def generate(
     ),
     seed: Annotated[int | None, typer.Option(min=0, help="Of the initial latents.")] = None,
     prompt: Annotated[str | None, typer.Option(help="What to draw.")] = None,
-    height: Annotated[int | None, typer.Option(min=16)] = None,
-    width: Annotated[int | None, typer.Option(min=16)] = None,
-    num_inference_steps: Annotated[int | None, typer.Option("--num-inference-steps", min=1)] = None,
-    guidance_scale: Annotated[float | None, typer.Option("--guidance-scale", "--guidance_scale", min=0)] = None,
+    height: Annotated[int | None, typer.Option(min=16, help="Pixels, a multiple of 16.")] = None,
+    width: Annotated[int | None, typer.Option(min=16, help="Pixels, a multiple of 16.")] = None,
+    num_inference_steps: Annotated[
+        int | None, typer.Option("--num-inference-steps", min=1, help="Denoising steps.")
+    ] = None,
+    guidance_scale: Annotated[
+        float | None, typer.Option("--guidance-scale", "--guidance_scale", min=0, help="Of classifier-free guidance.")
+    ] = None,
     device: Annotated[
         str | None, typer.Option(help="cpu or cuda; default: cuda where there is one and the case allows it.")
     ] = None,
@@ -96,12 +100,16 @@ def approve(
     report_dir: Annotated[
         Path, typer.Argument(help="Report folder of a run with --update-baselines, from this machine or another.")
     ],
-    reason: Annotated[str, typer.Option(help="Why these pictures are right; kept beside each of them.")],
+    reason: Annotated[
+        str,
+        typer.Option(prompt="Why are these pictures right?", help="Kept beside each picture; asked if left out."),
+    ],
     baselines: BaselinesOption = Path("baselines"),
 ) -> None:
     """Take candidates over as expected pictures."""
     from nearlossless.approval import ApprovalError, Candidate, approve, find_candidates
     from nearlossless.cases import CaseError
+    from nearlossless.record import RecordError
 
     def show(candidate: Candidate) -> None:
         former, score = candidate.former, candidate.sidecar.clip_score
@@ -116,6 +124,6 @@ def approve(
     try:
         candidates = find_candidates(report_dir, baselines)
         approve(candidates, reason, show)
-    except (ApprovalError, CaseError, OSError) as error:
+    except (ApprovalError, CaseError, RecordError, OSError) as error:
         raise fail(error) from None
     typer.echo(f"{len(candidates)} expected picture(s) taken over into {baselines}")

@@ -45,7 +45,7 @@ def _compare(
     request: Request, live: "Image.Image", obtained: "Image.Image", expected: Expected, comparison: Comparison
 ) -> PictureRecord:
     record = PictureRecord(prompt=request.prompt, seed=request.seed, height=request.height, width=request.width)
-    record.tripwires = _tripped(obtained, live, request)
+    record.tripwires = tripped(obtained, live, request)
     record.baseline_file = _keep(live, "baseline", request, comparison)
     record.obtained_file = _keep(obtained, "obtained", request, comparison)
     if comparison.scorer is not None:
@@ -57,12 +57,15 @@ def _compare(
         record.live_worst_tile_ssim = similarity.worst_tile_ssim
         record.live_worst_tile_xywh = similarity.worst_tile_xywh
     record.stored_problem, record.stored_foreign = expected.problem, expected.foreign
-    if comparison.candidates is not None:
+    if comparison.candidates is not None and tripwires(live):
+        record.stored_problem = f"the baseline's own picture is {', '.join(tripwires(live))}: no candidate was written"
+    elif comparison.candidates is not None:
         _write_candidate(live, request, record.baseline_clip, comparison)
         record.stored_problem = "a candidate was written for the expected picture, nothing was verified"
     elif expected.picture is not None and expected.sidecar is not None:
         record.expected_file = _keep(expected.picture, "expected", request, comparison)
-        record.stored_clip = expected.sidecar.clip_score
+        if comparison.scorer is not None:  # by the present judge: the sidecar's score is only history
+            record.stored_clip = comparison.scorer(expected.picture, request.prompt)
         if obtained.size == expected.picture.size:
             record.stored_worst_tile_ssim = ssim(obtained, expected.picture).worst_tile_ssim
     return record
@@ -82,7 +85,7 @@ def _write_candidate(live: "Image.Image", request: Request, clip_score: float | 
     comparison.written.append(path)
 
 
-def _tripped(obtained: "Image.Image", live: "Image.Image", request: Request) -> list[str]:
+def tripped(obtained: "Image.Image", live: "Image.Image", request: Request) -> list[str]:
     """Tripwires that the baseline's own picture does not trip, and a wrong size."""
     allowed = tripwires(live)
     tripped = [name for name in tripwires(obtained) if name not in allowed]

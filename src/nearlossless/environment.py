@@ -32,6 +32,10 @@ class PictureIdentity(BaseModel):
         mine, theirs = self.model_dump(), other.model_dump()
         return [f"{name}: {theirs[name]} -> {mine[name]}" for name in mine if mine[name] != theirs[name]]
 
+    def is_same_but_for_hardware(self, other: "PictureIdentity") -> bool:
+        """Whether a band for foreign hardware may bridge the difference."""
+        return self == other.model_copy(update={"hardware": self.hardware})
+
 
 class TimingIdentity(BaseModel):
     """Times of another identity are not comparable."""

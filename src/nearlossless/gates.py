@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from nearlossless.cases import Sampling, Thresholds
+from nearlossless.memory import SINCE_START
 from nearlossless.record import PictureRecord, SizeRecord
 from nearlossless.timing import PairedLatencies, judge_pairs
 from nearlossless.verdicts import Check, Outcome, Verdict, at_least, at_most, found, verdict
@@ -18,6 +19,9 @@ def judge_speedup(pairs: PairedLatencies, sampling: Sampling, thresholds: Thresh
 
 def judge_memory(baseline: ProcessRun, compiled: ProcessRun, thresholds: Thresholds) -> Verdict:
     """Does the steady peak stay within its budgets, relative to the baseline and absolute?"""
+    if SINCE_START in (compiled.peaks.kind, baseline.peaks.kind):
+        note = "this system cannot reset a process's peak, so the steady state cannot be told from compilation"
+        return verdict("memory", [found("steady peak", Outcome.NOT_COMPARABLE, note)])
     used, base = compiled.peaks.steady_bytes, baseline.peaks.steady_bytes
     kind = f"{compiled.peaks.kind} bytes, baseline {base / GIB:.3f} GiB, compiled {used / GIB:.3f} GiB"
     ratio = used / base if base > 0 and used > 0 else None
@@ -46,13 +50,15 @@ def judge_startup(cold: ProcessRun, warm: ProcessRun, thresholds: Thresholds) ->
     )
 
 
-def judge_shapes(sizes: Sequence[SizeRecord], thresholds: Thresholds) -> Verdict:
-    """Does cycling the sizes compile nothing, and is every picture of it sound?"""
-    checks = [
-        found(f"{size.width}x{size.height}", Outcome.REGRESSION, ", ".join(size.problems))
-        for size in sizes
-        if size.problems
-    ]
+def judge_shapes(sizes: Sequence[SizeRecord], thresholds: Thresholds, *, graphs: int | None = None) -> Verdict:
+    """
+    Does cycling the sizes compile nothing, and is every picture of it the baseline's?
+
+    `graphs` counts what Dynamo compiled beforehand, for recipes that must have compiled something.
+    """
+    checks = [_size_check(size, thresholds) for size in sizes if size.problems or thresholds.min_live_ssim is not None]
+    if graphs is not None:
+        checks.append(at_least("graphs compiled beforehand", graphs, 1))
     if sizes:
         compiled = [f"{size.width}x{size.height}: {size.compiles}" for size in sizes if size.compiles]
         checks.append(
@@ -64,6 +70,13 @@ def judge_shapes(sizes: Sequence[SizeRecord], thresholds: Thresholds) -> Verdict
             )
         )
     return verdict("shapes", checks)
+
+
+def _size_check(size: SizeRecord, thresholds: Thresholds) -> Check:
+    of = f"{size.width}x{size.height}"
+    if size.problems:
+        return found("picture", Outcome.REGRESSION, ", ".join(size.problems), of=of)
+    return at_least("live worst-tile SSIM", size.live_worst_tile_ssim, thresholds.min_live_ssim, of=of)
 
 
 def judge_quality(pictures: Sequence[PictureRecord], thresholds: Thresholds) -> Verdict:

@@ -10,10 +10,11 @@ from typing import Any
 from nearlossless.atomic import write_bytes
 from nearlossless.baselines import encode_png
 from nearlossless.cases import Case, CaseError, Device, find_case, parse_case
+from nearlossless.gates import GIB
 from nearlossless.measuring import steps_per_second
 from nearlossless.memory import peak_meter
 from nearlossless.pipelines import Request, build_baseline, build_compiled, draw, requests, size_requests
-from nearlossless.report.table import GIB, Row
+from nearlossless.report.table import Row
 from nearlossless.timing import synchronizer, timed
 
 T5 = "text_encoder_3"
@@ -158,6 +159,9 @@ def draw_by_hand(
     Returns:
         The rows of the benchmark's table.
     """
+    if saved_image.suffix.lower() != ".png":
+        raise CaseError(f"--saved-image {saved_image}: pictures are written as PNG, give it the suffix .png")
+    saved_image.parent.mkdir(parents=True, exist_ok=True)
     request = requests(case.generation)[0]
     start = time.perf_counter()
     say(f"loading {case.name} on {device}")

@@ -5,13 +5,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from nearlossless.backends import BackendError
 from nearlossless.baselines import CANDIDATES, EXPECTED
 from nearlossless.cases import Case
-from nearlossless.comparison import Comparison, compare_pictures
-from nearlossless.environment import Fingerprint, hardware_folder
+from nearlossless.comparison import Comparison, compare_pictures, tripped
+from nearlossless.environment import Fingerprint, hardware_folder, restored_torch_settings
 from nearlossless.pipelines import (
     Request,
     build_compiled,
@@ -24,12 +24,15 @@ from nearlossless.pipelines import (
 )
 from nearlossless.processes import WorkerError, cache_environment, run_worker
 from nearlossless.progress import Progress
-from nearlossless.quality import clip_scorer, judge_folder, tripwires
+from nearlossless.quality import clip_scorer, judge_folder, ssim
 from nearlossless.record import PictureRecord, SizeRecord, Speeds
 from nearlossless.selection import Subject
 from nearlossless.shapes import counted_compiles, warmup_sizes
 from nearlossless.timing import PairedLatencies, measure_pairs, synchronizer, timed
 from nearlossless.worker import Job, ProcessRun
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 
 class BaselineError(Exception):
@@ -92,7 +95,7 @@ def steps_per_second(pipeline: Any, case: Case, synchronize: Callable[[], None])
     ends, options = step_timer(clock)
     try:
         call(pipeline, case.generation, requests(case.generation)[0], **options)
-    except TypeError:  # a user's own callable need not know the callback
+    except Exception:  # a user's own callable need not know the callback; that it draws was seen before
         return None
     return (len(ends) - 1) / (ends[-1] - ends[0]) if len(ends) > 1 and ends[-1] > ends[0] else None
 
@@ -125,7 +128,7 @@ def paired(speeds: Speeds) -> PairedLatencies:
     return PairedLatencies(speeds.baseline_s, speeds.compiled_s)
 
 
-def cycle_sizes(compiled: Any, subject: Subject, progress: Progress) -> list[SizeRecord]:
+def cycle_sizes(baseline: Any, compiled: Any, subject: Subject, progress: Progress) -> list[SizeRecord]:
     """Warm up, then draw at every size and count what each compiles; a size that fails does not end the cycle."""
     case, synchronize = subject.case, synchronizer(subject.device)
     all_requests = size_requests(case.generation)
@@ -136,34 +139,40 @@ def cycle_sizes(compiled: Any, subject: Subject, progress: Progress) -> list[Siz
         for number, request in enumerate(all_requests, 1):
             if number % 10 == 1:
                 progress.say(f"shapes: size {number} of {len(all_requests)}")
-            sizes.append(_draw_at_size(compiled, case, request, synchronize))
+            sizes.append(_draw_at_size(baseline, compiled, case, request, synchronize))
     return sizes
 
 
-def _draw_at_size(compiled: Any, case: Case, request: Request, synchronize: Callable[[], None]) -> SizeRecord:
-    problems, picture, latency_s = [], None, 0.0
+def _draw_at_size(
+    baseline: Any, compiled: Any, case: Case, request: Request, synchronize: Callable[[], None]
+) -> SizeRecord:
+    live = draw(baseline, case.generation, request)
+    obtained: Image.Image | None = None
+    size = SizeRecord(height=request.height, width=request.width, compiles=0, latency_s=0.0)
 
     def once() -> None:
-        nonlocal picture
-        picture = draw(compiled, case.generation, request)
+        nonlocal obtained
+        obtained = draw(compiled, case.generation, request)
 
     with counted_compiles() as compiles:
         try:
-            latency_s = timed(once, synchronize=synchronize)
+            size.latency_s = timed(once, synchronize=synchronize)
         except BackendError as error:
-            problems.append(str(error))
-    if picture is not None and picture.size != (request.width, request.height):
-        problems.append(f"drew {picture.width}x{picture.height}")
-    if picture is not None and "black" in tripwires(picture):
-        problems.append("drew a black picture")
-    return SizeRecord(
-        height=request.height, width=request.width, compiles=compiles.total, latency_s=latency_s, problems=problems
-    )
+            size.problems.append(str(error))
+    size.compiles = compiles.total
+    if obtained is not None:
+        size.problems += tripped(obtained, live, request)
+    if obtained is not None and obtained.size == live.size:
+        size.live_worst_tile_ssim = ssim(obtained, live).worst_tile_ssim
+    return size
 
 
-def compile_beside(baseline: Any, subject: Subject, progress: Progress) -> Any:
+def compile_beside(baseline: Any, subject: Subject, progress: Progress) -> tuple[Any, int]:
     """
     The compiled pipeline, after one picture by it and proof that the baseline still draws what it drew.
+
+    Returns:
+        The pipeline, and how many graphs Dynamo compiled for that picture.
 
     Raises:
         BackendError: The backend failed, or its pipeline does not draw.
@@ -173,14 +182,17 @@ def compile_beside(baseline: Any, subject: Subject, progress: Progress) -> Any:
     draw_baseline, first = drawer(baseline, subject.case), requests(subject.case.generation)[0]
     try:
         with progress.phase("baseline pipeline: first pictures"):
-            before = (draw_baseline(first), draw_baseline(first))
+            before = [draw_baseline(first), draw_baseline(first)]
+            if before[0].tobytes() != before[1].tobytes():
+                before.append(draw_baseline(first))  # it does not repeat itself: three show its spread
     except BackendError as error:
         raise BaselineError(f"the baseline does not draw: {error}") from error
     with progress.phase("compiled pipeline: compile and first picture"):
-        compiled = build_compiled(baseline, subject.recipe)
-        draw(compiled, subject.case.generation, first)
+        with counted_compiles() as compiles, restored_torch_settings():
+            compiled = build_compiled(baseline, subject.recipe)
+            draw(compiled, subject.case.generation, first)
         check_baseline_unchanged(before, draw_baseline(first))
-    return compiled
+    return compiled, compiles.graphs
 
 
 def measure_pictures(

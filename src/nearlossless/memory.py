@@ -4,17 +4,21 @@ import resource
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Final, Literal, Protocol
 
 _STATUS, _CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 _RESET_PEAK = "5"  # proc(5): resets VmHWM to the current resident size
+
+
+Kind = Literal["allocated", "resident", "resident since start"]
+SINCE_START: Final = "resident since start"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Peak:
     """The highest point of one phase. `gated_bytes` is what budgets are held against."""
 
-    kind: Literal["allocated", "resident"]
+    kind: Kind
     gated_bytes: int
     reserved_bytes: int | None = None
 
@@ -52,18 +56,21 @@ class CudaPeak:
 
 
 class ResidentPeak:
-    """Resident peak of this process. Where the system cannot reset it, phases report the peak so far."""
+    """Resident peak of this process. Where the system cannot reset it, the kind says that it is the peak so far."""
+
+    def __init__(self) -> None:
+        self._kind: Kind = "resident"
 
     def reset(self) -> None:
         """Start a new phase."""
         try:
             _CLEAR.write_text(_RESET_PEAK, encoding="ascii")
         except OSError:
-            return
+            self._kind = SINCE_START
 
     def read(self) -> Peak:
         """The peak of the phase so far."""
-        return Peak(kind="resident", gated_bytes=_resident_peak_bytes())
+        return Peak(kind=self._kind, gated_bytes=_resident_peak_bytes())
 
 
 def _resident_peak_bytes() -> int:

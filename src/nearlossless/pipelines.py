@@ -3,8 +3,9 @@
 import copy
 import hashlib
 import inspect
+import itertools
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -109,6 +110,13 @@ def weights_name(case: Case) -> str:
     return f"{case.model.source}@{revision}"
 
 
+def _refuse_code(case: Case, source: str) -> None:
+    """Older diffusers run Python files that lie beside a local model; weights alone never need any."""
+    scripts = sorted(Path(source).rglob("*.py")) if Path(source).is_dir() else []
+    if scripts:
+        raise CaseError(f"case '{case.name}': {scripts[0]} is code; a model folder may hold weights and settings only")
+
+
 def build_baseline(case: Case, device: Device) -> Any:
     """
     The case as diffusers runs it, on `device` in the case's dtype for it.
@@ -118,8 +126,10 @@ def build_baseline(case: Case, device: Device) -> Any:
     """
     import torch
     from diffusers import DiffusionPipeline
+    from safetensors import SafetensorError
 
     source, options = _location(case)
+    _refuse_code(case, source)
     try:
         with quiet_libraries():
             pipeline = DiffusionPipeline.from_pretrained(
@@ -129,14 +139,17 @@ def build_baseline(case: Case, device: Device) -> Any:
                 trust_remote_code=False,
                 **options,
             )
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, ImportError, SafetensorError) as error:
         raise CaseError(
             f"case '{case.name}': cannot load {source}: {error}\n"
             "Download it once with an account that has accepted its licence (hf auth login, then hf download), or set"
             " model.source in case.toml to a local folder."
         ) from error
     pipeline.set_progress_bar_config(disable=True)
-    return pipeline.to(device)
+    try:
+        return pipeline.to(device)
+    except torch.cuda.OutOfMemoryError as error:
+        raise CaseError(f"case '{case.name}': out of this GPU's memory while loading: {error}") from None
 
 
 def fingerprint_of(pipeline: Any, case: Case, device: Device) -> Fingerprint:
@@ -268,18 +281,19 @@ def _rms(a: "Image.Image", b: "Image.Image") -> float:
     return float(np.sqrt(np.mean(difference**2)))
 
 
-def check_baseline_unchanged(before: tuple["Image.Image", "Image.Image"], after: "Image.Image") -> None:
+def check_baseline_unchanged(before: Sequence["Image.Image"], after: "Image.Image") -> None:
     """
-    Compare what the baseline drew twice before a recipe was applied with what it draws now.
+    Compare what the baseline drew again and again before a recipe was applied with what it draws now.
 
     Raises:
-        BaselineChanged: Not the same bits although it repeated them before, or further off than twice its own
-            repeat spread.
+        BaselineChanged: Not the same bits although it repeated them before, or further from every former picture
+            than these were from each other.
     """
     if after.size != before[0].size:
         raise BaselineChanged(f"the backend changed the baseline: it now draws {after.size}, before {before[0].size}")
-    spread, moved = _rms(*before), _rms(before[0], after)
-    if moved > 2 * spread:
+    spread = max(_rms(a, b) for a, b in itertools.combinations(before, 2))
+    moved = min(_rms(picture, after) for picture in before)
+    if moved > spread:
         raise BaselineChanged(
             f"the backend changed the baseline: its picture moved by RMS {moved:.3g} of 255 (its own repeat spread is"
             f" {spread:.3g}); let the recipe's 'touches' name every component that the backend changes, and copy"

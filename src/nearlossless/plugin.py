@@ -23,7 +23,7 @@ from nearlossless.progress import Progress
 from nearlossless.record import SubjectRecord
 from nearlossless.run import Run
 from nearlossless.selection import Subject, select_subjects
-from nearlossless.verdicts import EXIT_REGRESSION, Outcome, Verdict, exit_code, stopped
+from nearlossless.verdicts import EXIT_REGRESSION, EXIT_UNDECIDED, Outcome, Verdict, exit_code, stopped
 
 RUN = pytest.StashKey[Run]()
 PROGRESS = pytest.StashKey[Progress]()
@@ -100,7 +100,8 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_unconfigure(config: pytest.Config) -> None:
     """Close the copy of the terminal."""
-    config.stash[TERMINAL].close()
+    if TERMINAL in config.stash:
+        config.stash[TERMINAL].close()
 
 
 def _write_line(config: pytest.Config, text: str) -> None:
@@ -189,11 +190,11 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
             pytest.fail("--require-gpu: this machine has no CUDA GPU that torch can use", pytrace=False)
         pytest.skip("no CUDA GPU that torch can use")
     gate = _gate_of(item)
-    for name, reason in subject.recipe.not_applicable.items():
-        if name == gate:
-            verdict = stopped(gate, Outcome.NOT_APPLICABLE, reason)
-            item.config.stash[RUN].conclude(subject, verdict, item.nodeid)
-            pytest.skip(f"not applicable: {reason}")
+    reasons = {str(name): reason for name, reason in subject.recipe.not_applicable.items()}
+    if gate in reasons:
+        verdict = stopped(gate, Outcome.NOT_APPLICABLE, reasons[gate])
+        item.config.stash[RUN].conclude(subject, verdict, item.nodeid)
+        pytest.skip(f"not applicable: {reasons[gate]}")
 
 
 def _cuda_is_available() -> bool:
@@ -207,6 +208,10 @@ def subject(request: pytest.FixtureRequest) -> Iterator[Subject]:
     """The (case, recipe) on one device that is being judged."""
     chosen: Subject = request.param
     yield chosen
+    # Python keeps the frames of the last failure, and with them the pipelines, until the next one.
+    for name in ("last_exc", "last_type", "last_value", "last_traceback"):
+        if hasattr(sys, name):
+            delattr(sys, name)
     if "torch" in sys.modules:  # the pipelines, which depend on this fixture, are gone by now
         from nearlossless.pipelines import release
 
@@ -263,6 +268,7 @@ def baseline_pipeline(subject: Subject, subject_record: SubjectRecord, progress:
 @pytest.fixture(scope="session")
 def compiled_pipeline(
     subject: Subject,
+    subject_record: SubjectRecord,
     baseline_pipeline: Any,
     cache_folder: Path,
     progress: Progress,
@@ -276,7 +282,8 @@ def compiled_pipeline(
     with pytest.MonkeyPatch.context() as patch:
         for name, value in cache_environment(cache_folder).items():
             patch.setenv(name, value)
-        yield compile_beside(baseline_pipeline, subject, progress)
+        compiled, subject_record.graphs = compile_beside(baseline_pipeline, subject, progress)
+        yield compiled
 
 
 Concluding = Callable[[Verdict], Verdict]
@@ -315,7 +322,7 @@ def pictures(
         report_folder=run.folder,
         update=request.config.getoption("update_baselines"),
     )
-    run.candidates += candidates
+    run.candidates.update(candidates)
     return subject_record
 
 
@@ -324,6 +331,9 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
     """Turn an exception in a gate test into a verdict, so that every gate that ran has one."""
     report = yield
     subject = _subject_of(item)
+    if subject is not None and report.when == "call" and report.passed and item.get_closest_marker("gate"):
+        verdict = stopped(_gate_of(item), Outcome.NOT_COMPARABLE, "the test came to an end without a verdict")
+        item.config.stash[RUN].conclude(subject, verdict, item.nodeid)
     if call.excinfo is None or call.excinfo.errisinstance((pytest.skip.Exception, KeyboardInterrupt)):
         return report
     if subject is None or item.get_closest_marker("gate") is None or call.excinfo.errisinstance(pytest.fail.Exception):
@@ -344,8 +354,13 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     run = session.config.stash[RUN]
     if run.subjects:
         run.write()
-    if session.exitstatus == EXIT_REGRESSION and not session.config.stash[OTHER_FAILURES]:
-        session.exitstatus = exit_code(run.outcomes) or EXIT_REGRESSION
+    if session.exitstatus not in (0, EXIT_REGRESSION) or session.config.stash[OTHER_FAILURES]:
+        return
+    # A test may forget to assert, or expect to fail: the verdicts count all the same.
+    code = exit_code(run.outcomes) or session.exitstatus
+    if run.subjects and session.config.getoption("update_baselines"):
+        code = code or EXIT_UNDECIDED  # an update verifies nothing, whatever was selected beside it
+    session.exitstatus = code
 
 
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
@@ -358,6 +373,8 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
     terminalreporter.section("nearlossless")
     print_summary(run.record(), terminalreporter)
     terminalreporter.write_line(f"report: {run.folder / 'report.html'}")
+    if config.getoption("update_baselines") and not run.candidates:
+        terminalreporter.write_line("--update-baselines: no candidate was written; was the quality gate selected?")
     if run.candidates:
         terminalreporter.write_line(
             f"{len(run.candidates)} candidate picture(s) written, nothing verified; look at them, then:"

@@ -19,7 +19,8 @@ from nearlossless.cases import CaseError
 from nearlossless.worker import Job, ProcessRun
 
 TIME_LIMIT_S = 1800.0
-_TAIL_LINES = 15
+_TAIL_LINES, _TAIL_BYTES = 15, 1 << 16
+_GRACE_S = 30.0  # between the end of a process's output and its own
 # These say all there is to say; whatever else ends the worker comes with the end of what it printed.
 _TOLD: dict[str, type[Exception]] = {kind.__name__: kind for kind in (BackendError, BackendUnavailable, CaseError)}
 
@@ -34,7 +35,8 @@ def _environment(extra: Mapping[str, str]) -> dict[str, str]:
 
 
 def _tail(stderr: IO[bytes]) -> str:
-    stderr.seek(0)
+    size = stderr.seek(0, os.SEEK_END)
+    stderr.seek(max(0, size - _TAIL_BYTES))
     lines = stderr.read().decode("utf-8", "replace").strip().splitlines()[-_TAIL_LINES:]
     return "\n".join(lines)
 
@@ -109,7 +111,7 @@ def _converse(
         except queue.Empty:
             raise WorkerError(f"still in phase '{phase}' at the time limit") from None
         if event is None:
-            raise WorkerError(f"the process ended in phase '{phase}' with exit code {process.wait()}")
+            raise WorkerError(f"the process ended in phase '{phase}' {_exit_code(process)}")
         if "phase" in event:
             phase = event["phase"]
             progress(phase)
@@ -119,6 +121,13 @@ def _converse(
             raise WorkerError(f"in phase '{phase}': {event['kind']}: {event['error']}")
         else:
             return ProcessRun.model_validate(event["result"])
+
+
+def _exit_code(process: "subprocess.Popen[str]") -> str:
+    try:
+        return f"with exit code {process.wait(timeout=_GRACE_S)}"
+    except subprocess.TimeoutExpired:
+        return "without another word, though it still runs"
 
 
 def cache_environment(folder: Path) -> dict[str, str]:

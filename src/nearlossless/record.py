@@ -77,6 +77,7 @@ class SizeRecord(_Part):
     width: int
     compiles: int
     latency_s: float
+    live_worst_tile_ssim: float | None = None
     problems: list[str] = Field(default_factory=list)
 
 
@@ -104,6 +105,7 @@ class SubjectRecord(_Part):
     warm_process: ProcessRun | None = None
     speeds: Speeds = Field(default_factory=Speeds)
     pictures: list[PictureRecord] = Field(default_factory=list)
+    graphs: int | None = None  # compiled by Dynamo when the pipeline was built and first called
     sizes: list[SizeRecord] = Field(default_factory=list)
     references: dict[str, tuple[Reference, ...]] = Field(default_factory=dict)
 

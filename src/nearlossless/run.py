@@ -38,7 +38,7 @@ class Run:
     started: str = field(default_factory=now)
     subjects: dict[str, SubjectRecord] = field(default_factory=dict)
     baseline_processes: dict[tuple[str, str], ProcessRun] = field(default_factory=dict)  # by case and device
-    candidates: list[Path] = field(default_factory=list)  # expected pictures that wait for approval
+    candidates: set[Path] = field(default_factory=set)  # expected pictures that wait for approval
 
     def prepare(self, *, update: bool) -> None:
         """

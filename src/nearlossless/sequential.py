@@ -18,7 +18,14 @@ class Interval:
 
     def exponential(self) -> "Interval":
         """The interval of exp(x); infinite ends become 0 and infinity."""
-        return Interval(math.exp(self.low), math.exp(self.high))
+        return Interval(_exp(self.low), _exp(self.high))
+
+
+def _exp(value: float) -> float:
+    try:
+        return math.exp(value)
+    except OverflowError:
+        return math.inf
 
 
 def confidence_sequence(samples: Sequence[float], *, alpha: float) -> Interval:

@@ -12,7 +12,7 @@ from enum import StrEnum
 
 from nearlossless.sequential import Interval
 
-MOST_TOLD = 3  # checks that a reason spells out; the record has them all
+MOST_TOLD = 4  # checks that a reason spells out; the record has them all
 
 EXIT_REGRESSION = 1  # pytest's own code for failed tests
 EXIT_UNDECIDED = 10  # nothing regressed, but something was INCONCLUSIVE or NOT_COMPARABLE
@@ -101,17 +101,24 @@ def verdict(gate: str, checks: Sequence[Check]) -> Verdict:
     return Verdict(gate=gate, outcome=outcome, reason="\n".join(told), checks=tuple(checks))
 
 
+def _by_name(checks: list[Check]) -> list[list[Check]]:
+    kinds: dict[str, list[Check]] = {}
+    for check in checks:
+        kinds.setdefault(check.name, []).append(check)
+    return list(kinds.values())
+
+
 def _furthest(checks: list[Check]) -> list[str]:
-    told = [str(check) for check in checks[:MOST_TOLD]]
-    return told if len(checks) <= MOST_TOLD else [*told, f"and {len(checks) - MOST_TOLD} more {checks[0].outcome}"]
+    """The worst of each kind of check first, then the others, as many as a reader takes in."""
+    kinds = _by_name(checks)
+    told = [same[0] for same in kinds] + [check for same in kinds for check in same[1:]]
+    more = [f"and {len(told) - MOST_TOLD} more {told[0].outcome}"] if len(told) > MOST_TOLD else []
+    return [*map(str, told[:MOST_TOLD]), *more]
 
 
 def _closest(checks: list[Check]) -> list[str]:
     """Of each kind of check the one that came closest to its threshold."""
-    kinds: dict[str, list[Check]] = {}
-    for check in checks:
-        kinds.setdefault(check.name, []).append(check)
-    return [f"{same[0]}, closest of {len(same)}" if len(same) > 1 else str(same[0]) for same in kinds.values()]
+    return [f"{same[0]}, closest of {len(same)}" if len(same) > 1 else str(same[0]) for same in _by_name(checks)]
 
 
 def _headroom(check: Check) -> float:

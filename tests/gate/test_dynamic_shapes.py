@@ -14,9 +14,15 @@ from nearlossless.selection import Subject
 
 @pytest.mark.gate("shapes")
 def test_dynamic_shapes(
-    subject: Subject, compiled_pipeline: Any, subject_record: SubjectRecord, progress: Progress, gate: Concluding
+    subject: Subject,
+    baseline_pipeline: Any,
+    compiled_pipeline: Any,
+    subject_record: SubjectRecord,
+    progress: Progress,
+    gate: Concluding,
 ) -> None:
-    """After warm-up, cycling through the case's sizes compiles nothing and draws every size."""
-    subject_record.sizes = cycle_sizes(compiled_pipeline, subject, progress)
-    verdict = gate(judge_shapes(subject_record.sizes, subject.thresholds))
+    """After warm-up, cycling through the case's sizes compiles nothing and draws what the baseline draws."""
+    subject_record.sizes = cycle_sizes(baseline_pipeline, compiled_pipeline, subject, progress)
+    graphs = subject_record.graphs if subject.recipe.is_built_in else None
+    verdict = gate(judge_shapes(subject_record.sizes, subject.thresholds, graphs=graphs))
     assert verdict.is_pass, str(verdict)

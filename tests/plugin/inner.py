@@ -65,7 +65,7 @@ def case_toml(
         "sizes = [[64, 64], [80, 64], [64, 80], [96, 96]]",
         "[sampling]",
         "min_pairs = 3",
-        "max_pairs = 8",
+        "max_pairs = 16",
         "[thresholds]",
         *(f"{name} = {value}" for name, value in thresholds.items()),
         *(f"[recipes.{name}]\n{content}" for name, content in recipes.items()),

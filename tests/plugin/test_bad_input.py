@@ -257,6 +257,11 @@ def is_alive(pid: int) -> bool:
         return False
 
 
+def obey_interrupts() -> None:
+    """A background job of a shell, as CI may start one, hands down that Ctrl-C is ignored."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def interrupt(
     workspace: Workspace, *arguments: str, when: str, by: signal.Signals = signal.SIGINT
 ) -> tuple[int, str, list[int]]:
@@ -278,6 +283,7 @@ def interrupt(
             stdout=output,
             stderr=subprocess.STDOUT,
             start_new_session=True,
+            preexec_fn=obey_interrupts,  # noqa: PLW1509 (no threads here)
         )
         try:
             while when not in log.read_text(encoding="utf-8"):

@@ -243,10 +243,11 @@ def test_folder_in_place_of_a_picture_is_refused(store: Store) -> None:
 
 
 def test_foreign_identity_is_told_field_by_field(store: Store, identity: PictureIdentity) -> None:
-    """A picture drawn with another setting on the same hardware is loaded and marked as foreign."""
+    """A picture drawn with another setting on the same hardware is not comparable, and the setting is named."""
     mine = identity.model_copy(update={"attention": "sdpa:flash"})
     expected = store.load(identity=mine)
-    assert expected.foreign == ["attention: sdpa:math -> sdpa:flash"]
+    assert expected.picture is None
+    assert expected.problem == "another picture identity: attention: sdpa:math -> sdpa:flash"
 
 
 def test_other_hardware_offers_its_pictures_as_foreign(store: Store, identity: PictureIdentity) -> None:

@@ -234,3 +234,19 @@ def test_pairs_beyond_the_band_need_as_many_as_a_coin_would(pairs: int, outcome:
     ratios = [0.2 if number % 2 else 0.9 for number in range(pairs)]
     latencies = PairedLatencies([1.0] * pairs, [1 / ratio for ratio in ratios])
     assert judge_pairs(latencies, sampling=Sampling(), min_speedup=1.0).outcome is outcome
+
+
+@pytest.mark.parametrize(("every", "outcome"), [(2, Outcome.REGRESSION), (8, Outcome.INCONCLUSIVE)])
+def test_stalls_that_come_again_are_no_pass(every: int, outcome: Outcome) -> None:
+    """A pipeline that is as fast as before but stalls tenfold again and again does not pass by its median."""
+    compiled = [10.0 if number % every == 0 else 1.0 for number in range(48)]
+    noise = [1 + 0.003 * math.sin(number) for number in range(48)]
+    latencies = PairedLatencies(noise, compiled)
+    assert judge_pairs(latencies, sampling=Sampling(), min_speedup=0.8).outcome is outcome
+
+
+def test_one_stall_is_forgiven() -> None:
+    """A single call that takes ten times as long does not keep headroom from passing."""
+    compiled = [10.0, *[1 + 0.003 * math.cos(number) for number in range(23)]]
+    latencies = PairedLatencies([1.0] * 24, compiled)
+    assert judge_pairs(latencies, sampling=Sampling(), min_speedup=0.8).outcome is Outcome.PASS

@@ -3,6 +3,7 @@
 import importlib
 import os
 import shutil
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -24,12 +25,30 @@ def find_compiler() -> str:
     Raises:
         BackendUnavailable: There is none.
     """
-    for candidate in (os.environ.get("CXX"), "g++", "clang++"):
-        if candidate and shutil.which(candidate):
-            return candidate
+    # What Inductor itself looks for, in torch._inductor.config.cpp.cxx.
+    candidate = os.environ.get("CXX") or ("clang++" if sys.platform == "darwin" else "g++")
+    if shutil.which(candidate):
+        return candidate
     raise BackendUnavailable(
-        "inductor: no C++ compiler found; install one (Debian and Ubuntu: apt-get install g++) or set CXX to its path"
+        f"inductor: no C++ compiler '{candidate}' found; install one (Debian and Ubuntu: apt-get install g++)"
+        " or set CXX to its path"
     )
+
+
+def check_triton() -> None:
+    """
+    Find out that Inductor's GPU kernels cannot be built before the first call does.
+
+    Raises:
+        BackendUnavailable: Triton is missing, or does not know this GPU.
+    """
+    from torch.utils._triton import has_triton
+
+    if not has_triton():
+        raise BackendUnavailable(
+            "inductor: Triton is missing or does not support this GPU; install triton, and use a GPU of compute"
+            " capability 7.0 or newer"
+        )
 
 
 def resolve(backend: str) -> Callable[..., Any]:

@@ -4,11 +4,14 @@ from typing import Any
 
 from torch import nn
 
-from nearlossless.backends import BackendError, find_compiler
+from nearlossless.backends import BackendError, check_triton, find_compiler
 
 
 def repeated_blocks(module: nn.Module) -> list[nn.Module]:
-    """The blocks in the module's own ModuleLists; the module itself where it has none."""
+    """The blocks in the module's own ModuleLists, or an autoencoder's decoder, or else the module itself."""
+    decoder = getattr(module, "decoder", None)
+    if isinstance(decoder, nn.Module):  # pipelines call an autoencoder's decode(), never its forward()
+        return [decoder]
     lists = [child for child in module.children() if isinstance(child, nn.ModuleList)]
     return [block for blocks in lists for block in blocks] or [module]
 
@@ -33,10 +36,12 @@ def apply(
 
     Raises:
         BackendError: A component is missing.
-        BackendUnavailable: There is no C++ compiler for Inductor's CPU kernels.
+        BackendUnavailable: There is no C++ compiler for CPU kernels, or no Triton for a GPU's.
     """
     if pipeline.device.type == "cpu":
         find_compiler()
+    else:
+        check_triton()
     for name in components:
         module = getattr(pipeline, name, None)
         if not isinstance(module, nn.Module):

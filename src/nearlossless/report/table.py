@@ -3,10 +3,10 @@
 import statistics
 from dataclasses import dataclass
 
+from nearlossless.gates import GIB
 from nearlossless.record import SubjectRecord
 from nearlossless.worker import ProcessRun
 
-GIB = 1024**3
 _LARGE_CHANGE = 10.0  # beyond this, tenths of a percent say nothing
 HEADINGS = ("", "baseline", "compiled", "change")
 

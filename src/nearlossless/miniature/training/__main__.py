@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Annotated
 
+import click
 import torch
 import typer
 
@@ -15,13 +16,16 @@ from nearlossless.miniature.training.transformer import train_transformer
 from nearlossless.miniature.training.vae import train_vae
 
 STAGES = ("pictures", "vae", "clip", "transformer")
+CHOICE = click.Choice(STAGES)
 
 
 def main(
     work: Annotated[Path, typer.Option(help="Folder of pictures and checkpoints; a rerun goes on where it stood.")],
     to: Annotated[Path, typer.Option(help="Where the weights are written.")] = WEIGHTS,
-    until: Annotated[str, typer.Option(help=f"Stop after this stage: one of {', '.join(STAGES)}.")] = STAGES[-1],
-    only: Annotated[str, typer.Option(help="Train just this stage, to run stages side by side.")] = "",
+    until: Annotated[str, typer.Option(click_type=CHOICE, help="Stop after this stage.")] = STAGES[-1],
+    only: Annotated[
+        str | None, typer.Option(click_type=CHOICE, help="Run just this stage, to run stages side by side.")
+    ] = None,
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cuda" if torch.cuda.is_available() else "cpu",
     pictures: Annotated[int, typer.Option(min=100, help="Training pictures, over all sizes.")] = 120_000,
     vae_steps: Annotated[int, typer.Option(min=1)] = 8_000,
@@ -29,13 +33,14 @@ def main(
     clip_batch: Annotated[int, typer.Option(min=2)] = 512,
     transformer_steps: Annotated[int, typer.Option(min=1)] = 20_000,
     transformer_batch: Annotated[int, typer.Option(min=1)] = 512,
+    transformer_peak: Annotated[float, typer.Option(min=0, help="Highest learning rate of its cycle.")] = 1.5e-3,
 ) -> None:
     """Train the miniature from nothing and write its weights. Seeded; resumable; bf16 autocast on CUDA."""
     work.mkdir(parents=True, exist_ok=True)
     wanted = STAGES[: STAGES.index(until) + 1]
 
     def runs(stage: str) -> bool:
-        return stage in wanted and only in ("", stage)
+        return stage in wanted and only in (None, stage)
 
     if runs("pictures"):
         draw_pictures(work / "pictures", pictures)
@@ -65,6 +70,7 @@ def main(
         work,
         steps=transformer_steps,
         batch=transformer_batch,
+        peak=transformer_peak,
     )
     export(
         to,

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import tempfile
 from pathlib import Path
 
 import torch
@@ -55,8 +56,24 @@ def export(
     clip_tokenizer: Path,
     t5_tokenizer: Path,
 ) -> None:
-    """Write the whole miniature to `folder`, which is made new."""
-    shutil.rmtree(folder, ignore_errors=True)
+    """Write the whole miniature into `folder`; its `pipeline` and `judge` are replaced once both are complete."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder, prefix=".new-") as name:
+        _write(Path(name), vae, denoiser, towers, judge, clip_tokenizer, t5_tokenizer)
+        for part in ("pipeline", "judge"):
+            shutil.rmtree(folder / part, ignore_errors=True)
+            (Path(name) / part).rename(folder / part)
+
+
+def _write(
+    folder: Path,
+    vae: AutoencoderKL,
+    denoiser: Denoiser,
+    towers: list[CLIPTextModelWithProjection],
+    judge: CLIPModel,
+    clip_tokenizer: Path,
+    t5_tokenizer: Path,
+) -> None:
     pipeline = StableDiffusion3Pipeline(
         transformer=denoiser.transformer,
         scheduler=build_scheduler(),

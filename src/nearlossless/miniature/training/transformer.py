@@ -113,6 +113,7 @@ def train_transformer(
     *,
     steps: int,
     batch: int,
+    peak: float,
 ) -> Denoiser:
     """Train on all sizes, mostly on the default one; `batch` pictures of 128x128 a step, fewer larger ones."""
     device = pictures.device
@@ -129,6 +130,6 @@ def train_transformer(
         rows = torch.randint(len(latents[size]), (count,), generator=generator, device=device)
         return flow_matching_loss(denoiser, latents[size][rows], texts[size], rows + 1, generator)
 
-    trained = train("transformer", denoiser, loss, steps=steps, peak=1.5e-3, folder=folder, device=device, seed=3)
+    trained = train("transformer", denoiser, loss, steps=steps, peak=peak, folder=folder, device=device, seed=3)
     assert isinstance(trained, Denoiser)
     return trained
