@@ -242,3 +242,29 @@ class SkipsAtDraw(Wrapped):
 def skips_at_draw(pipeline: Any) -> Any:
     """Asks pytest to skip the gate while it draws."""
     return SkipsAtDraw(pipeline)
+
+
+class WrongElsewhere(Wrapped):
+    """Draws upside down at any size but 64x64."""
+
+    def __call__(self, *arguments: Any, **options: Any) -> Any:
+        """Draw, then turn the picture if it has another size."""
+        output = super().__call__(*arguments, **options)
+        if output.images[0].size != (64, 64):
+            output.images[0] = output.images[0].rotate(180)
+        return output
+
+
+def wrong_elsewhere(pipeline: Any) -> Any:
+    """Right where the quality gate looks, wrong at other sizes."""
+    return WrongElsewhere(pipeline)
+
+
+def alone_in_memory(pipeline: Any) -> Any:
+    """Changes nothing, and fails if a damaged pipeline of a former recipe is still alive."""
+    import gc
+
+    gc.collect()
+    if any(isinstance(thing, OneTileDamaged) for thing in gc.get_objects()):
+        raise RuntimeError("a former recipe's pipeline is still in memory")
+    return pipeline

@@ -19,7 +19,9 @@ def workspace(approval: Approval, make_workspace: MakeWorkspace) -> Workspace:
     workspace = make_workspace("regressions")
     recipes = {
         **IDENTITY,
-        **planted("hog", "one_tile_damaged", "black", "nan_weights", "static_shapes", "dynamic_shapes"),
+        **planted(
+            "hog", "one_tile_damaged", "black", "nan_weights", "static_shapes", "dynamic_shapes", "wrong_elsewhere"
+        ),
         "hasty": 'backend = "planted_backends:identity"\nthresholds = { max_cold_start_s = 0.01 }',
     }
     thresholds = {**LOOSE, "min_speedup": 0.5, "max_memory_ratio": 1.5}
@@ -182,7 +184,7 @@ def test_static_shapes_are_a_regression(resized: InnerRun) -> None:
 def test_static_shapes_are_told_with_figures(resized: InnerRun) -> None:
     """The shapes verdict names the compilations counted, the ceiling and the size that caused them."""
     verdict = resized.verdict("shapes", "static_shapes")
-    (check,) = verdict.checks
+    (check,) = [check for check in verdict.checks if check.name == "compiles after warm-up"]
     assert f"obtained {check.obtained:.5g}, required <= 0 (96x96: {check.obtained:.0f})" in verdict.reason
 
 
@@ -207,3 +209,54 @@ def test_missing_picture_is_not_comparable(bare: InnerRun) -> None:
 def test_missing_picture_says_what_to_do(bare: InnerRun) -> None:
     """The verdict on a missing expected picture names the option that draws candidates."""
     assert "--update-baselines" in bare.verdict("quality", case="bare").reason
+
+
+@pytest.fixture(scope="module")
+def elsewhere(workspace: Workspace) -> InnerRun:
+    """Quality and shapes on a backend that is wrong at every size but the case's own."""
+    selection = ("-k", "quality or shapes", "--case", "mini", "--recipe", "wrong_elsewhere")
+    return workspace.run(*selection, guarded=False, report="elsewhere")
+
+
+def test_wrong_picture_at_another_size_passes_quality(elsewhere: InnerRun) -> None:
+    """The quality gate draws the case's own size only, and there the picture is right."""
+    assert elsewhere.verdict("quality", "wrong_elsewhere").outcome == Outcome.PASS, elsewhere.output
+
+
+def test_wrong_picture_at_another_size_is_a_regression(elsewhere: InnerRun) -> None:
+    """A picture that is wrong at another size loses the shapes gate, which names the size."""
+    verdict = elsewhere.verdict("shapes", "wrong_elsewhere")
+    assert (verdict.outcome, elsewhere.code) == (Outcome.REGRESSION, EXIT_REGRESSION), elsewhere.output
+    assert "live worst-tile SSIM of 96x96: obtained" in verdict.reason
+
+
+@pytest.fixture(scope="module")
+def sequence(approval: Approval, make_workspace: MakeWorkspace) -> InnerRun:
+    """The quality gate on a recipe that fails and then on one that looks for what the first one left."""
+    workspace = make_workspace("sequence")
+    recipes = planted("one_tile_damaged", "alone_in_memory")
+    workspace.add_case(case_toml(recipes), expected=approval.expected)
+    return workspace.run("-k", "quality", guarded=False)
+
+
+def test_failed_recipe_leaves_no_pipeline_behind(sequence: InnerRun) -> None:
+    """After a red gate the former recipe's pipeline is gone when the next one is built."""
+    assert sequence.verdict("quality", "one_tile_damaged").outcome == Outcome.REGRESSION, sequence.output
+    assert sequence.verdict("quality", "alone_in_memory").outcome == Outcome.PASS, sequence.output
+
+
+@pytest.fixture(scope="module")
+def forgetful(approval: Approval, make_workspace: MakeWorkspace) -> InnerRun:
+    """A gate test of a user's own that takes a verdict and forgets to assert it."""
+    workspace = make_workspace("forgetful")
+    workspace.add_case(case_toml(planted("black")), expected=approval.expected)
+    test = workspace.folder / "gate" / "test_quality.py"
+    lines = test.read_text(encoding="utf-8").splitlines()
+    test.write_text("\n".join(line for line in lines if "assert verdict" not in line) + "\n", encoding="utf-8")
+    return workspace.run("-k", "quality", guarded=False)
+
+
+def test_forgotten_assertion_is_not_green(forgetful: InnerRun) -> None:
+    """The exit code tells a regression even where the test itself did not fail."""
+    assert "1 passed" in forgetful.output
+    assert forgetful.code == EXIT_REGRESSION, forgetful.output
