@@ -100,13 +100,6 @@ def test_module_without_blocks_is_compiled_whole() -> None:
     assert repeated_blocks(module) == [module]
 
 
-@pytest.fixture
-def _compiler(monkeypatch: pytest.MonkeyPatch) -> None:
-    # Nothing is compiled before the first call: any program stands for the compiler.
-    monkeypatch.setenv("CXX", "true")
-
-
-@pytest.mark.usefixtures("_compiler")
 def test_inductor_compiles_by_block() -> None:
     """By default each block is compiled and what lies around them is not."""
     module = Blocks()
@@ -114,7 +107,6 @@ def test_inductor_compiles_by_block() -> None:
     assert [is_compiled(part) for part in (*module.blocks, module.embed, module)] == [True, True, False, False]
 
 
-@pytest.mark.usefixtures("_compiler")
 def test_inductor_compiles_whole_on_request() -> None:
     """With by_block off the module is compiled as one."""
     module = Blocks()
@@ -122,7 +114,6 @@ def test_inductor_compiles_whole_on_request() -> None:
     assert [is_compiled(part) for part in (*module.blocks, module)] == [False, False, True]
 
 
-@pytest.mark.usefixtures("_compiler")
 def test_inductor_leaves_other_components_alone() -> None:
     """Only the named components are compiled."""
     given = pipeline(transformer=Blocks(), vae=nn.Linear(4, 4))
@@ -131,7 +122,6 @@ def test_inductor_leaves_other_components_alone() -> None:
     assert not any(is_compiled(module) for module in given.transformer.modules())
 
 
-@pytest.mark.usefixtures("_compiler")
 @pytest.mark.parametrize("component", ["unet", "scheduler"])
 def test_inductor_refuses_what_is_no_module(component: str) -> None:
     """A component that is missing, or is no module, is an error that names it."""
