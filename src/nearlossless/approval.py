@@ -6,9 +6,9 @@ from pathlib import Path
 
 from nearlossless.atomic import write_bytes, write_text
 from nearlossless.baselines import CANDIDATES, EXPECTED, Sidecar, picture_name, read_picture, read_sidecar
-from nearlossless.cases import find_case
+from nearlossless.case_files import find_case
 from nearlossless.environment import hardware_folder
-from nearlossless.pipelines import requests
+from nearlossless.pipelines.requests import requests
 from nearlossless.record import RECORD_FILE, read_record
 
 

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from nearlossless.atomic import write_bytes, write_text
 from nearlossless.cases import Case, Generation
 from nearlossless.environment import PictureIdentity, hardware_folder
-from nearlossless.pipelines import Request
+from nearlossless.pipelines.requests import Request
 
 if TYPE_CHECKING:
     from PIL import Image

@@ -9,7 +9,7 @@ from nearlossless.atomic import write_bytes
 from nearlossless.baselines import Expected, encode_png, load_expected, picture_name, write_expected
 from nearlossless.cases import Case
 from nearlossless.environment import PictureIdentity
-from nearlossless.pipelines import Request, requests
+from nearlossless.pipelines.requests import Request, requests
 from nearlossless.quality import ClipScorer, ssim, tripwires
 from nearlossless.record import PictureRecord
 

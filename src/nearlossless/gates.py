@@ -2,9 +2,10 @@
 
 from collections.abc import Sequence
 
-from nearlossless.cases import Sampling, Thresholds
+from nearlossless.cases import Sampling
 from nearlossless.memory import SINCE_START
 from nearlossless.record import PictureRecord, SizeRecord
+from nearlossless.thresholds import Thresholds
 from nearlossless.timing import PairedLatencies, judge_pairs
 from nearlossless.verdicts import Check, Outcome, Verdict, at_least, at_most, found, verdict
 from nearlossless.worker import ProcessRun

@@ -9,11 +9,16 @@ from typing import Any
 
 from nearlossless.atomic import write_bytes
 from nearlossless.baselines import encode_png
-from nearlossless.cases import Case, CaseError, Device, find_case, parse_case
+from nearlossless.case_files import find_case, parse_case
+from nearlossless.cases import Case, CaseError
+from nearlossless.fields import Device
 from nearlossless.gates import GIB
 from nearlossless.measuring import steps_per_second
 from nearlossless.memory import peak_meter
-from nearlossless.pipelines import Request, build_baseline, build_compiled, draw, requests, size_requests
+from nearlossless.pipelines.compiling import build_compiled
+from nearlossless.pipelines.drawing import draw
+from nearlossless.pipelines.loading import build_baseline
+from nearlossless.pipelines.requests import Request, requests, size_requests
 from nearlossless.report.table import Row
 from nearlossless.timing import synchronizer, timed
 
@@ -79,7 +84,7 @@ def choose_recipe(case: Case, name: str | None, *, transform: bool, quantize: bo
         if name not in (None, candidate):
             continue
         touches_t5 = recipe.touches is None or T5 in recipe.touches
-        quantizes = recipe.quantization is not None
+        quantizes = bool(recipe.quantization)
         # Without a name the flags choose exactly; beside a name they only must not contradict it.
         if name is None and (quantizes != quantize or touches_t5 != speedup_t5):
             continue

@@ -12,16 +12,9 @@ from nearlossless.baselines import CANDIDATES, EXPECTED
 from nearlossless.cases import Case
 from nearlossless.comparison import Comparison, compare_pictures, tripped
 from nearlossless.environment import Fingerprint, hardware_folder, restored_torch_settings
-from nearlossless.pipelines import (
-    Request,
-    build_compiled,
-    call,
-    check_baseline_unchanged,
-    draw,
-    requests,
-    size_requests,
-    step_timer,
-)
+from nearlossless.pipelines.compiling import build_compiled, check_baseline_unchanged
+from nearlossless.pipelines.drawing import call, draw, step_timer
+from nearlossless.pipelines.requests import Request, requests, size_requests
 from nearlossless.processes import WorkerError, cache_environment, run_worker
 from nearlossless.progress import Progress
 from nearlossless.quality import clip_scorer, judge_folder, ssim

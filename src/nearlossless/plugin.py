@@ -15,9 +15,10 @@ from typing import Any, TextIO
 import pytest
 
 from nearlossless.backends import BackendError, BackendUnavailable
-from nearlossless.cases import GATES, CaseError
+from nearlossless.cases import CaseError
+from nearlossless.fields import GATES
 from nearlossless.measuring import BaselineError, ProcessRuns
-from nearlossless.pipelines import BaselineChanged
+from nearlossless.pipelines.compiling import BaselineChanged
 from nearlossless.processes import WorkerError, cache_environment
 from nearlossless.progress import Progress
 from nearlossless.record import SubjectRecord
@@ -213,7 +214,7 @@ def subject(request: pytest.FixtureRequest) -> Iterator[Subject]:
         if hasattr(sys, name):
             delattr(sys, name)
     if "torch" in sys.modules:  # the pipelines, which depend on this fixture, are gone by now
-        from nearlossless.pipelines import release
+        from nearlossless.pipelines.drawing import release
 
         release(chosen.device)
 
@@ -257,7 +258,7 @@ def process_runs(
 @pytest.fixture(scope="session")
 def baseline_pipeline(subject: Subject, subject_record: SubjectRecord, progress: Progress) -> Any:
     """The case as diffusers runs it; built once per (case, recipe)."""
-    from nearlossless.pipelines import build_baseline, fingerprint_of
+    from nearlossless.pipelines.loading import build_baseline, fingerprint_of
 
     with progress.phase("baseline pipeline: load"):
         pipeline = build_baseline(subject.case, subject.device)

@@ -118,7 +118,7 @@ def clip_scorer(folder: Path) -> ClipScorer:
     from torchmetrics.functional.multimodal import clip_score
     from transformers import CLIPImageProcessor, CLIPModel, CLIPProcessor, CLIPTokenizer
 
-    from nearlossless.pipelines import quiet_libraries
+    from nearlossless.pipelines.loading import quiet_libraries
 
     class TensorFeatures(torch.nn.Module):
         """torchmetrics wants tensors where transformers 5 returns an output object."""

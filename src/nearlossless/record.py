@@ -7,8 +7,9 @@ from typing import Final, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from nearlossless.atomic import write_text
-from nearlossless.cases import Reference, Thresholds
 from nearlossless.environment import Fingerprint
+from nearlossless.references import Reference
+from nearlossless.thresholds import Thresholds
 from nearlossless.worker import ProcessRun
 
 SCHEMA_VERSION: Final = 1

@@ -7,8 +7,12 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from nearlossless.cases import Case, CaseError, Device, Recipe, Thresholds, case_names, find_case, load_case
+from nearlossless.case_files import case_names, find_case, load_case
+from nearlossless.cases import Case, CaseError
 from nearlossless.environment import hardware_name
+from nearlossless.fields import Device
+from nearlossless.recipes import Recipe
+from nearlossless.thresholds import Thresholds
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,7 +56,7 @@ def _selected_recipes(case: Case, names: Sequence[str], backend: str | None) -> 
             raise CaseError(f"--backend {backend}: {error.errors()[0]['msg']}") from None
         chosen[backend.replace(":", ".")] = (recipe, False)
     if not names and backend is None:
-        chosen = {name: (recipe, True) for name, recipe in case.recipes.items()}
+        chosen = {name: (recipe, True) for name, recipe in case.recipes.items() if recipe.default}
     return chosen
 
 
@@ -60,12 +64,12 @@ def select_subjects(
     baselines: Path, *, cases: Sequence[str] = (), recipes: Sequence[str] = (), backend: str | None = None
 ) -> list[Subject]:
     """
-    Every selected case under every selected recipe, on every device that the case names.
+    Every selected case under every selected recipe, on every device that the case and the recipe name.
 
     Args:
         baselines: Folder of case folders.
         cases: Names; empty takes all that run by default.
-        recipes: Names; empty takes all of each case, or none where a backend is given.
+        recipes: Names; empty takes all of each case that run by default, or none where a backend is given.
         backend: `package.module:function`, or a built-in backend, tried under the cases' default thresholds.
 
     Raises:
@@ -77,7 +81,7 @@ def select_subjects(
     if unknown:
         names = ", ".join(case.name for case in selected)
         raise CaseError(f"no recipe {', '.join(map(repr, unknown))} in {names}; there is: {', '.join(known)}")
-    return [
+    subjects = [
         Subject(
             case=case,
             case_folder=baselines / case.name,
@@ -89,4 +93,9 @@ def select_subjects(
         for case in selected
         for device in case.devices
         for name, (recipe, is_named) in _selected_recipes(case, recipes, backend).items()
+        if recipe.devices is None or device in recipe.devices
     ]
+    if not subjects:
+        names = ", ".join(case.name for case in selected)
+        raise CaseError(f"nothing to gate in {names}: choose a recipe with --recipe; there is: {', '.join(known)}")
+    return subjects

@@ -15,8 +15,10 @@ from typing import Any, TextIO
 
 from pydantic import BaseModel, ConfigDict
 
-from nearlossless.cases import Case, Device, Recipe
+from nearlossless.cases import Case
 from nearlossless.environment import Fingerprint
+from nearlossless.fields import Device
+from nearlossless.recipes import Recipe
 
 STEADY_CALLS = 2
 
@@ -61,7 +63,10 @@ def run(job: Job, tell: Any) -> ProcessRun:
     start = time.perf_counter()
     tell("load")
     from nearlossless.memory import peak_meter
-    from nearlossless.pipelines import build_baseline, build_compiled, draw, fingerprint_of, requests
+    from nearlossless.pipelines.compiling import build_compiled
+    from nearlossless.pipelines.drawing import draw
+    from nearlossless.pipelines.loading import build_baseline, fingerprint_of
+    from nearlossless.pipelines.requests import requests
     from nearlossless.shapes import counted_compiles
     from nearlossless.timing import synchronizer, timed
 

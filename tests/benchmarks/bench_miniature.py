@@ -22,13 +22,15 @@ from tqdm import tqdm
 from transformers import CLIPImageProcessor, CLIPModel, CLIPTokenizer
 
 from nearlossless.atomic import write_text
-from nearlossless.cases import load_case
+from nearlossless.case_files import load_case
 from nearlossless.environment import cpu_model, stack
 from nearlossless.miniature import JUDGE, WEIGHTS
 from nearlossless.miniature.training.clip import tokenize
 from nearlossless.miniature.world import draw as draw_scene
 from nearlossless.miniature.world import held_out_scenes
-from nearlossless.pipelines import Request, build_baseline, draw, quiet_libraries
+from nearlossless.pipelines.drawing import draw
+from nearlossless.pipelines.loading import build_baseline, quiet_libraries
+from nearlossless.pipelines.requests import Request
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "docs" / "benchmarks"

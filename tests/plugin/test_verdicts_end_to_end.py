@@ -4,7 +4,7 @@ import pytest
 from PIL import Image
 from tests.plugin.inner import Approval, InnerRun
 
-from nearlossless.cases import GATES
+from nearlossless.fields import GATES
 from nearlossless.verdicts import EXIT_UNDECIDED, Outcome
 
 pytestmark = pytest.mark.slow

@@ -6,10 +6,12 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from nearlossless.cases import Case, Thresholds, load_case
+from nearlossless.case_files import load_case
+from nearlossless.cases import Case
 from nearlossless.environment import Fingerprint, PictureIdentity, TimingIdentity
 from nearlossless.miniature.world import draw, scene_at
 from nearlossless.record import CheckRecord, PictureRecord, Record, SizeRecord, Speeds, SubjectRecord, VerdictRecord
+from nearlossless.thresholds import Thresholds
 from nearlossless.worker import PhasePeaks, ProcessRun
 
 BASELINES = Path(__file__).parents[2] / "baselines"

@@ -12,7 +12,7 @@ from nearlossless.baselines import CANDIDATES, EXPECTED, load_expected, picture_
 from nearlossless.cases import Case, CaseError
 from nearlossless.environment import PictureIdentity, hardware_folder
 from nearlossless.miniature.world import draw, scene_at
-from nearlossless.pipelines import requests
+from nearlossless.pipelines.requests import requests
 
 
 class Desk:

@@ -26,7 +26,7 @@ from nearlossless.baselines import (
 from nearlossless.cases import Case
 from nearlossless.environment import PictureIdentity
 from nearlossless.miniature.world import draw, scene_at
-from nearlossless.pipelines import Request, requests
+from nearlossless.pipelines.requests import Request, requests
 
 
 class Store:

@@ -4,7 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from nearlossless.cases import Case, CaseError, Thresholds, case_names, find_case, load_case
+from nearlossless.case_files import case_names, find_case, load_case
+from nearlossless.cases import Case, CaseError
+from nearlossless.thresholds import Thresholds
 
 MINIMAL = """
 [model]

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from nearlossless.cases import Sampling, Thresholds
+from nearlossless.cases import Sampling
 from nearlossless.gates import (
     GIB,
     judge_memory,
@@ -16,6 +16,7 @@ from nearlossless.gates import (
     judge_startup,
 )
 from nearlossless.record import PictureRecord, SizeRecord
+from nearlossless.thresholds import Thresholds
 from nearlossless.timing import PairedLatencies
 from nearlossless.verdicts import Outcome, Verdict
 from nearlossless.worker import ProcessRun

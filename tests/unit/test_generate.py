@@ -6,16 +6,17 @@ import pytest
 import torch
 from PIL import Image
 
-from nearlossless.cases import Case, CaseError, Recipe
+from nearlossless.cases import Case, CaseError
 from nearlossless.generate import Overrides, choose_device, choose_recipe, draw_by_hand
+from nearlossless.recipes import Recipe
 from nearlossless.report.table import Row
 
 T5 = "text_encoder_3"
 RECIPES = {
     "transform": Recipe(backend="inductor", touches=("transformer",)),
     "transform-t5": Recipe(backend="inductor", touches=("transformer", T5)),
-    "quantize": Recipe(backend="inductor", touches=("transformer",), quantization="int8"),
-    "quantize-t5": Recipe(backend="inductor", touches=("transformer", T5), quantization="int8"),
+    "quantize": Recipe(backend="inductor", touches=("transformer",), quantization={"transformer": "int8"}),
+    "quantize-t5": Recipe(backend="inductor", touches=("transformer", T5), quantization={"transformer": "int8"}),
 }
 
 

@@ -12,21 +12,18 @@ import torch
 from PIL import Image
 
 from nearlossless.backends import BackendError
-from nearlossless.cases import Case, CaseError, Recipe
-from nearlossless.pipelines import (
+from nearlossless.cases import Case, CaseError
+from nearlossless.pipelines.compiling import (
     BaselineChanged,
-    Request,
-    build_baseline,
     build_compiled,
     check_baseline_unchanged,
     copy_pipeline,
-    draw,
-    requests,
     shared_copy,
-    size_requests,
-    step_timer,
-    weights_name,
 )
+from nearlossless.pipelines.drawing import draw, step_timer
+from nearlossless.pipelines.loading import build_baseline, weights_name
+from nearlossless.pipelines.requests import Request, requests, size_requests
+from nearlossless.recipes import Recipe
 
 TRANSFORMER = ("transformer",)
 BACKENDS = """

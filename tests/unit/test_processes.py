@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from nearlossless.backends import BackendError
-from nearlossless.cases import Case, Recipe
+from nearlossless.cases import Case
 from nearlossless.processes import WorkerError, _follow, cache_environment, run_worker
+from nearlossless.recipes import Recipe
 from nearlossless.worker import STEADY_CALLS, Job
 
 LIMIT_S = 120.0

@@ -130,3 +130,19 @@ def test_no_default_case_is_an_error(baselines: Path) -> None:
 def test_subject_knows_its_folder(baselines: Path) -> None:
     """Expected pictures are looked for in the case's own folder."""
     assert select_subjects(baselines, cases=["two"])[0].case_folder == baselines / "two"
+
+
+def test_recipe_that_is_no_default_runs_only_when_named(baselines: Path) -> None:
+    """`default = false` leaves a recipe out until it is named, and `devices` keeps it to where it can run."""
+    with (baselines / "one" / "case.toml").open("a", encoding="utf-8") as file:
+        file.write('[recipes.fp8]\nbackend = "inductor"\ndefault = false\ndevices = ["cuda"]\n')
+    assert not any(subject.recipe_name == "fp8" for subject in select_subjects(baselines))
+    assert ids(select_subjects(baselines, recipes=["fp8"])) == {"one-cuda-fp8"}
+
+
+def test_recipe_for_other_devices_is_an_error(baselines: Path) -> None:
+    """A case that runs on the CPU only has nothing to gate under a recipe for GPUs only."""
+    with (baselines / "two" / "case.toml").open("a", encoding="utf-8") as file:
+        file.write('[recipes.fp8]\nbackend = "inductor"\ndevices = ["cuda"]\n')
+    with pytest.raises(CaseError, match="nothing to gate in two"):
+        select_subjects(baselines, cases=["two"], recipes=["fp8"])

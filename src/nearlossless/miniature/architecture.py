@@ -1,7 +1,7 @@
 """
 The miniature's modules: the classes and the shape of configuration of SD3.5-Large, only small.
 
-Nothing here is trained; the training scripts fill these modules, and `pipelines.py` loads them back.
+Nothing here is trained; the training scripts fill these modules, and `pipelines/loading.py` loads them back.
 """
 
 import json

@@ -1,0 +1,20 @@
+"""Field types that the parts of a `case.toml` share."""
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Device = Literal["cpu", "cuda"]
+Gate = Literal["speedup", "memory", "quality", "shapes", "startup"]
+GATES: tuple[Gate, ...] = ("speedup", "memory", "quality", "shapes", "startup")
+Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]*$")]
+Reason = Annotated[str, Field(min_length=10)]
+Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Ratio = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Similarity = Annotated[float, Field(gt=0, le=1)]
+
+
+class Strict(BaseModel):
+    """An unknown key is an error, and nothing changes after loading."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
