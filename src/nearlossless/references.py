@@ -25,5 +25,6 @@ class Reference(Strict):
     measured: date
     recipe: Name = Field(description="The recipe of this case that does the same.")
     command: str = Field("", description="The source's own command.")
+    note: str = Field("", description="Where the source and the recipe differ.")
     baseline: Figures
     compiled: Figures
