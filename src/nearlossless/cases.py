@@ -140,6 +140,11 @@ class Case(Strict):
         """Devices the case may run on, in the order of the file."""
         return tuple(self.model.dtype)
 
+    def baseline_does_not_fit(self, device: Device, hardware: str) -> str | None:
+        """Why no baseline can be run on this hardware, as the hardware's or the device's override says."""
+        reasons = [self.overrides[key].baseline_does_not_fit for key in (hardware, device) if key in self.overrides]
+        return next((reason for reason in reasons if reason is not None), None)
+
     def thresholds_for(self, recipe_name: str | None, device: Device, hardware: str) -> Thresholds:
         """
         The thresholds in force: the case's, then the recipe's, then those for the device, then for the hardware.

@@ -6,30 +6,57 @@ from nearlossless.cases import Sampling
 from nearlossless.memory import SINCE_START
 from nearlossless.record import PictureRecord, SizeRecord
 from nearlossless.thresholds import Thresholds
-from nearlossless.timing import PairedLatencies, judge_pairs
+from nearlossless.timing import PairedLatencies, judge_latencies, judge_pairs
 from nearlossless.verdicts import Check, Outcome, Verdict, at_least, at_most, found, verdict
 from nearlossless.worker import ProcessRun
 
 GIB = 1024**3
+LIVE_SSIM = "live worst-tile SSIM"
 
 
-def judge_speedup(pairs: PairedLatencies, sampling: Sampling, thresholds: Thresholds) -> Verdict:
-    """Is the compiled pipeline at least `min_speedup` times as fast?"""
-    return verdict("speedup", [judge_pairs(pairs, sampling=sampling, min_speedup=thresholds.min_speedup)])
+def judge_speedup(
+    pairs: PairedLatencies, sampling: Sampling, thresholds: Thresholds, *, baseline_does_not_fit: str | None = None
+) -> Verdict:
+    """
+    Is the compiled pipeline at least `min_speedup` times as fast, and its median latency at most `max_latency_s`?
+
+    Args:
+        pairs: Latencies of both; where the baseline does not fit, of the compiled pipeline alone.
+        sampling: Error rate of both questions.
+        thresholds: In force here.
+        baseline_does_not_fit: Why there is no baseline; then the latency judges alone, and must have a ceiling.
+    """
+    if baseline_does_not_fit is not None:
+        checks = [found("speedup", Outcome.NOT_APPLICABLE, baseline_does_not_fit)]
+    else:
+        checks = [judge_pairs(pairs, sampling=sampling, min_speedup=thresholds.min_speedup)]
+    if baseline_does_not_fit is not None or thresholds.max_latency_s is not None:
+        checks.append(judge_latencies(pairs.compiled_s, sampling=sampling, max_latency_s=thresholds.max_latency_s))
+    return verdict("speedup", checks)
 
 
-def judge_memory(baseline: ProcessRun, compiled: ProcessRun, thresholds: Thresholds) -> Verdict:
-    """Does the steady peak stay within its budgets, relative to the baseline and absolute?"""
-    if SINCE_START in (compiled.peaks.kind, baseline.peaks.kind):
+def judge_memory(
+    baseline: ProcessRun | None,
+    compiled: ProcessRun,
+    thresholds: Thresholds,
+    *,
+    baseline_does_not_fit: str | None = None,
+) -> Verdict:
+    """Does the steady peak stay within its budgets, relative to the baseline and absolute? Without one, absolute."""
+    if SINCE_START in [run.peaks.kind for run in (baseline, compiled) if run is not None]:
         note = "this system cannot reset a process's peak, so the steady state cannot be told from compilation"
         return verdict("memory", [found("steady peak", Outcome.NOT_COMPARABLE, note)])
-    used, base = compiled.peaks.steady_bytes, baseline.peaks.steady_bytes
-    kind = f"{compiled.peaks.kind} bytes, baseline {base / GIB:.3f} GiB, compiled {used / GIB:.3f} GiB"
-    ratio = used / base if base > 0 and used > 0 else None
-    checks = [at_most("steady peak / baseline's", ratio, thresholds.max_memory_ratio, note=kind)]
-    if thresholds.max_peak_gib is not None:
+    used, base = compiled.peaks.steady_bytes, baseline.peaks.steady_bytes if baseline is not None else 0
+    if baseline_does_not_fit is not None:
+        checks = [found("steady peak / baseline's", Outcome.NOT_APPLICABLE, baseline_does_not_fit)]
+    else:
+        kind = f"{compiled.peaks.kind} bytes, baseline {base / GIB:.3f} GiB, compiled {used / GIB:.3f} GiB"
+        ratio = used / base if base > 0 and used > 0 else None
+        checks = [at_most("steady peak / baseline's", ratio, thresholds.max_memory_ratio, note=kind)]
+    if baseline_does_not_fit is not None or thresholds.max_peak_gib is not None:
         peak_gib = used / GIB if used > 0 else None
-        checks.append(at_most("steady peak", peak_gib, thresholds.max_peak_gib, unit="GiB"))
+        note = f"{compiled.peaks.kind} bytes"
+        checks.append(at_most("steady peak", peak_gib, thresholds.max_peak_gib, unit="GiB", note=note))
     return verdict("memory", checks)
 
 
@@ -51,13 +78,23 @@ def judge_startup(cold: ProcessRun, warm: ProcessRun, thresholds: Thresholds) ->
     )
 
 
-def judge_shapes(sizes: Sequence[SizeRecord], thresholds: Thresholds, *, graphs: int | None = None) -> Verdict:
+def judge_shapes(
+    sizes: Sequence[SizeRecord],
+    thresholds: Thresholds,
+    *,
+    graphs: int | None = None,
+    baseline_does_not_fit: str | None = None,
+) -> Verdict:
     """
     Does cycling the sizes compile nothing, and is every picture of it the baseline's?
 
-    `graphs` counts what Dynamo compiled beforehand, for recipes that must have compiled something.
+    `graphs` counts what Dynamo compiled beforehand, for recipes that must have compiled something. Where the baseline
+    does not fit, pictures are judged by their tripwires alone.
     """
-    checks = [_size_check(size, thresholds) for size in sizes if size.problems or thresholds.min_live_ssim is not None]
+    is_compared = baseline_does_not_fit is None and thresholds.min_live_ssim is not None
+    checks = [_size_check(size, thresholds) for size in sizes if size.problems or is_compared]
+    if sizes and baseline_does_not_fit is not None:
+        checks.append(found(LIVE_SSIM, Outcome.NOT_APPLICABLE, baseline_does_not_fit))
     if graphs is not None:
         checks.append(at_least("graphs compiled beforehand", graphs, 1))
     if sizes:
@@ -77,27 +114,40 @@ def _size_check(size: SizeRecord, thresholds: Thresholds) -> Check:
     of = f"{size.width}x{size.height}"
     if size.problems:
         return found("picture", Outcome.REGRESSION, ", ".join(size.problems), of=of)
-    return at_least("live worst-tile SSIM", size.live_worst_tile_ssim, thresholds.min_live_ssim, of=of)
+    return at_least(LIVE_SSIM, size.live_worst_tile_ssim, thresholds.min_live_ssim, of=of)
 
 
-def judge_quality(pictures: Sequence[PictureRecord], thresholds: Thresholds) -> Verdict:
-    """Is every picture still the same, beside the live baseline and beside what is stored?"""
+def judge_quality(
+    pictures: Sequence[PictureRecord], thresholds: Thresholds, *, baseline_does_not_fit: str | None = None
+) -> Verdict:
+    """
+    Is every picture still the same, beside the live baseline and beside what is stored?
+
+    Where the baseline does not fit, the stored picture and its CLIP score judge alone.
+    """
     checks: list[Check] = []
+    if pictures and baseline_does_not_fit is not None:
+        names = (LIVE_SSIM, "CLIP drop from live")
+        checks += [found(name, Outcome.NOT_APPLICABLE, baseline_does_not_fit) for name in names]
     for picture in pictures:
-        checks += _picture_checks(picture, thresholds)
+        checks += _picture_checks(picture, thresholds, has_baseline=baseline_does_not_fit is None)
     return verdict("quality", checks)
 
 
-def _picture_checks(picture: PictureRecord, thresholds: Thresholds) -> list[Check]:
+def _picture_checks(picture: PictureRecord, thresholds: Thresholds, *, has_baseline: bool) -> list[Check]:
     of, path = f"'{picture.prompt}' seed {picture.seed}", picture.obtained_file
     if picture.tripwires:
         return [found("picture", Outcome.REGRESSION, ", ".join(picture.tripwires), of=of, path=path)]
-    live = at_least("live worst-tile SSIM", picture.live_worst_tile_ssim, thresholds.min_live_ssim, of=of, path=path)
-    return [live, *_clip_checks(of, picture, thresholds), _stored_check(of, picture, thresholds)]
+    live = at_least(LIVE_SSIM, picture.live_worst_tile_ssim, thresholds.min_live_ssim, of=of, path=path)
+    return [
+        *([live] if has_baseline else []),
+        *_clip_checks(of, picture, thresholds, has_baseline=has_baseline),
+        _stored_check(of, picture, thresholds),
+    ]
 
 
-def _clip_checks(of: str, picture: PictureRecord, thresholds: Thresholds) -> list[Check]:
-    anchors = {"live": picture.baseline_clip}
+def _clip_checks(of: str, picture: PictureRecord, thresholds: Thresholds, *, has_baseline: bool) -> list[Check]:
+    anchors = {"live": picture.baseline_clip} if has_baseline else {}
     is_comparable = not picture.stored_foreign or thresholds.foreign_min_stored_ssim is not None
     if picture.stored_problem is None and is_comparable:
         anchors["stored"] = picture.stored_clip

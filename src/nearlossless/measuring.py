@@ -12,7 +12,7 @@ from nearlossless.baselines import CANDIDATES, EXPECTED
 from nearlossless.cases import Case
 from nearlossless.comparison import Comparison, compare_pictures, tripped
 from nearlossless.environment import Fingerprint, hardware_folder, restored_torch_settings
-from nearlossless.pipelines.compiling import build_compiled, check_baseline_unchanged
+from nearlossless.pipelines.compiling import build_alone, build_compiled, check_baseline_unchanged
 from nearlossless.pipelines.drawing import call, draw, step_timer
 from nearlossless.pipelines.requests import Request, requests, size_requests
 from nearlossless.processes import WorkerError, cache_environment, run_worker
@@ -21,7 +21,8 @@ from nearlossless.quality import clip_scorer, judge_folder, ssim
 from nearlossless.record import PictureRecord, SizeRecord, Speeds
 from nearlossless.selection import Subject
 from nearlossless.shapes import counted_compiles, warmup_sizes
-from nearlossless.timing import PairedLatencies, measure_pairs, synchronizer, timed
+from nearlossless.timing import PairedLatencies, measure_alone, measure_pairs, synchronizer, timed
+from nearlossless.verdicts import Check
 from nearlossless.worker import Job, ProcessRun
 
 if TYPE_CHECKING:
@@ -34,9 +35,9 @@ class BaselineError(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProcessRuns:
-    """The baseline and the compiled pipeline, each in fresh processes."""
+    """The baseline, where it fits, and the compiled pipeline, each in fresh processes."""
 
-    baseline: ProcessRun
+    baseline: ProcessRun | None
     cold: ProcessRun
     warm: ProcessRun
 
@@ -47,7 +48,8 @@ def measure_processes(
     """
     Run baseline, cold and warm processes one after the other; `cache` is empty before and primed after.
 
-    `baselines` keeps the baseline's run of each case and device, which all its recipes share.
+    `baselines` keeps the baseline's run of each case and device, which all its recipes share. Where the baseline does
+    not fit, it is not run.
 
     Raises:
         BaselineError: The baseline's process failed.
@@ -65,12 +67,12 @@ def measure_processes(
 
     key = (subject.case.name, subject.device)
     try:
-        if key not in baselines:
+        if subject.baseline_does_not_fit is None and key not in baselines:
             baselines[key] = run("baseline", compiled=False, folder=cache / "baseline")
     except (WorkerError, BackendError) as error:
         raise BaselineError(f"the baseline's own process failed: {error}") from None
     cold = run("cold", compiled=True, folder=cache)
-    return ProcessRuns(baseline=baselines[key], cold=cold, warm=run("warm", compiled=True, folder=cache))
+    return ProcessRuns(baseline=baselines.get(key), cold=cold, warm=run("warm", compiled=True, folder=cache))
 
 
 def drawer(pipeline: Any, case: Case) -> Callable[[Request], Any]:
@@ -93,25 +95,43 @@ def steps_per_second(pipeline: Any, case: Case, synchronize: Callable[[], None])
     return (len(ends) - 1) / (ends[-1] - ends[0]) if len(ends) > 1 and ends[-1] > ends[0] else None
 
 
-def measure_speed(baseline: Any, compiled: Any, subject: Subject, progress: Progress) -> Speeds:
-    """Paired latencies until the speedup is decided, then iteration speeds in calls of their own."""
+def measure_speed(baseline: Any | None, compiled: Any, subject: Subject, progress: Progress) -> Speeds:
+    """
+    Paired latencies until the speedup is decided, then iteration speeds in calls of their own.
+
+    Without a baseline, latencies of the compiled pipeline alone until its ceiling is decided.
+    """
     case, synchronize = subject.case, synchronizer(subject.device)
     first = requests(case.generation)[0]
+    draw_compiled = partial(draw, compiled, case.generation, first)
+
+    def tell(count: int, check: Check) -> None:
+        if count % 5 == 0:
+            progress.say(f"speedup: sample {count}, {check.outcome.lower()}")
+
     with progress.phase("speedup: warm-up"):
-        pairs = measure_pairs(
-            partial(draw, baseline, case.generation, first),
-            partial(draw, compiled, case.generation, first),
-            sampling=case.sampling,
-            min_speedup=subject.thresholds.min_speedup,
-            synchronize=synchronize,
-            progress=lambda count, check: (
-                progress.say(f"speedup: pair {count}, {check.outcome.lower()}") if count % 5 == 0 else None
-            ),
-        )
+        if baseline is None:
+            pairs = measure_alone(
+                draw_compiled,
+                sampling=case.sampling,
+                max_latency_s=subject.thresholds.max_latency_s,
+                synchronize=synchronize,
+                progress=tell,
+            )
+        else:
+            pairs = measure_pairs(
+                partial(draw, baseline, case.generation, first),
+                draw_compiled,
+                sampling=case.sampling,
+                min_speedup=subject.thresholds.min_speedup,
+                max_latency_s=subject.thresholds.max_latency_s,
+                synchronize=synchronize,
+                progress=tell,
+            )
         return Speeds(
             baseline_s=pairs.baseline_s,
             compiled_s=pairs.compiled_s,
-            baseline_steps_per_s=steps_per_second(baseline, case, synchronize),
+            baseline_steps_per_s=steps_per_second(baseline, case, synchronize) if baseline is not None else None,
             compiled_steps_per_s=steps_per_second(compiled, case, synchronize),
         )
 
@@ -121,8 +141,12 @@ def paired(speeds: Speeds) -> PairedLatencies:
     return PairedLatencies(speeds.baseline_s, speeds.compiled_s)
 
 
-def cycle_sizes(baseline: Any, compiled: Any, subject: Subject, progress: Progress) -> list[SizeRecord]:
-    """Warm up, then draw at every size and count what each compiles; a size that fails does not end the cycle."""
+def cycle_sizes(baseline: Any | None, compiled: Any, subject: Subject, progress: Progress) -> list[SizeRecord]:
+    """
+    Warm up, then draw at every size and count what each compiles; a size that fails does not end the cycle.
+
+    Without a baseline no picture is compared; tripwires and wrong sizes are still found.
+    """
     case, synchronize = subject.case, synchronizer(subject.device)
     all_requests = size_requests(case.generation)
     sizes = []
@@ -137,9 +161,9 @@ def cycle_sizes(baseline: Any, compiled: Any, subject: Subject, progress: Progre
 
 
 def _draw_at_size(
-    baseline: Any, compiled: Any, case: Case, request: Request, synchronize: Callable[[], None]
+    baseline: Any | None, compiled: Any, case: Case, request: Request, synchronize: Callable[[], None]
 ) -> SizeRecord:
-    live = draw(baseline, case.generation, request)
+    live = draw(baseline, case.generation, request) if baseline is not None else None
     obtained: Image.Image | None = None
     size = SizeRecord(height=request.height, width=request.width, compiles=0, latency_s=0.0)
 
@@ -155,7 +179,7 @@ def _draw_at_size(
     size.compiles = compiles.total
     if obtained is not None:
         size.problems += tripped(obtained, live, request)
-    if obtained is not None and obtained.size == live.size:
+    if obtained is not None and live is not None and obtained.size == live.size:
         size.live_worst_tile_ssim = ssim(obtained, live).worst_tile_ssim
     return size
 
@@ -188,8 +212,28 @@ def compile_beside(baseline: Any, subject: Subject, progress: Progress) -> tuple
     return compiled, compiles.graphs
 
 
+def compile_alone(subject: Subject, progress: Progress) -> tuple[Any, int]:
+    """
+    The compiled pipeline where the baseline does not fit, after one picture by it.
+
+    Returns:
+        The pipeline, and how many graphs Dynamo compiled for that picture.
+
+    Raises:
+        BackendError: The backend failed, or its pipeline does not draw.
+    """
+    with (
+        progress.phase("compiled pipeline alone: load, compile and first picture"),
+        counted_compiles() as compiles,
+        restored_torch_settings(),
+    ):
+        compiled = build_alone(subject.case, subject.recipe, subject.device)
+        draw(compiled, subject.case.generation, requests(subject.case.generation)[0])
+    return compiled, compiles.graphs
+
+
 def measure_pictures(
-    baseline: Any,
+    baseline: Any | None,
     compiled: Any,
     subject: Subject,
     fingerprint: Fingerprint | None,
@@ -200,6 +244,8 @@ def measure_pictures(
 ) -> tuple[list[PictureRecord], list[Path]]:
     """
     Compare all pictures of the case; with `update`, write candidates for the expected ones from the baseline.
+
+    Without a baseline the stored pictures are compared alone, and no candidate is written.
 
     Returns:
         One record a picture, and the paths of the candidates.
@@ -220,7 +266,8 @@ def measure_pictures(
     )
     records, total = [], len(requests(case.generation))
     with progress.phase(f"pictures: 0 of {total}"):
-        for record in compare_pictures(drawer(baseline, case), drawer(compiled, case), comparison):
+        draw_baseline = drawer(baseline, case) if baseline is not None else None
+        for record in compare_pictures(draw_baseline, drawer(compiled, case), comparison):
             records.append(record)
             progress.say(f"pictures: {len(records)} of {total}")
     return records, comparison.written

@@ -245,19 +245,21 @@ def process_runs(
     progress: Progress,
     request: pytest.FixtureRequest,
 ) -> ProcessRuns:
-    """Baseline, cold and warm start, each in a fresh process, while no session pipeline is resident."""
+    """Baseline (where it fits), cold and warm start, each in a fresh process, while no session pipeline is resident."""
     from nearlossless.measuring import measure_processes
 
     runs = measure_processes(subject, cache_folder, progress, request.config.stash[RUN].baseline_processes)
     subject_record.baseline_process, subject_record.cold_process = runs.baseline, runs.cold
     subject_record.warm_process = runs.warm
-    subject_record.fingerprint = runs.baseline.fingerprint
+    subject_record.fingerprint = (runs.baseline or runs.cold).fingerprint
     return runs
 
 
 @pytest.fixture(scope="session")
 def baseline_pipeline(subject: Subject, subject_record: SubjectRecord, progress: Progress) -> Any:
-    """The case as diffusers runs it; built once per (case, recipe)."""
+    """The case as diffusers runs it; built once per (case, recipe). None where the case says that it does not fit."""
+    if subject.baseline_does_not_fit is not None:
+        return None
     from nearlossless.pipelines.loading import build_baseline, fingerprint_of
 
     with progress.phase("baseline pipeline: load"):
@@ -275,15 +277,20 @@ def compiled_pipeline(
     progress: Progress,
     request: pytest.FixtureRequest,
 ) -> Iterator[Any]:
-    """The same case under the recipe; shares with the baseline every component that the recipe leaves alone."""
-    from nearlossless.measuring import compile_beside
+    """The same case under the recipe; shares with the baseline, if there is one, what the recipe leaves alone."""
+    from nearlossless.measuring import compile_alone, compile_beside
+    from nearlossless.pipelines.loading import fingerprint_of
 
     if not subject.recipe.is_built_in:
         request.getfixturevalue("process_runs")  # a backend that ends its process must not end this one
     with pytest.MonkeyPatch.context() as patch:
         for name, value in cache_environment(cache_folder).items():
             patch.setenv(name, value)
-        compiled, subject_record.graphs = compile_beside(baseline_pipeline, subject, progress)
+        if baseline_pipeline is None:
+            compiled, subject_record.graphs = compile_alone(subject, progress)
+            subject_record.fingerprint = fingerprint_of(compiled, subject.case, subject.device)
+        else:
+            compiled, subject_record.graphs = compile_beside(baseline_pipeline, subject, progress)
         yield compiled
 
 
@@ -292,10 +299,12 @@ Concluding = Callable[[Verdict], Verdict]
 
 @pytest.fixture
 def gate(subject: Subject, request: pytest.FixtureRequest) -> Concluding:
-    """Takes a verdict into the record and hands it back."""
+    """Takes a verdict into the record and hands it back; a gate of which nothing was applicable is skipped."""
 
     def conclude(verdict: Verdict) -> Verdict:
         request.config.stash[RUN].conclude(subject, verdict, request.node.nodeid)
+        if verdict.outcome is Outcome.NOT_APPLICABLE:
+            pytest.skip(f"not applicable: {verdict.reason}")
         return verdict
 
     return conclude

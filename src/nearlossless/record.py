@@ -99,6 +99,7 @@ class SubjectRecord(_Part):
     backend: str
     device: str
     thresholds: Thresholds
+    baseline_does_not_fit: str | None = None  # why there is no baseline here, as the case says
     fingerprint: Fingerprint | None = None
     verdicts: list[VerdictRecord] = Field(default_factory=list)
     baseline_process: ProcessRun | None = None

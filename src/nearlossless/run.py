@@ -63,6 +63,7 @@ class Run:
                 backend=subject.recipe.backend,
                 device=subject.device,
                 thresholds=subject.thresholds,
+                baseline_does_not_fit=subject.baseline_does_not_fit,
                 references=subject.case.references,
             )
         return self.subjects[subject.id]

@@ -37,6 +37,11 @@ class Subject:
         name = self.recipe_name if self.is_named else None
         return self.case.thresholds_for(name, self.device, hardware_name(self.device))
 
+    @cached_property
+    def baseline_does_not_fit(self) -> str | None:
+        """Why no baseline can be run on this machine: absolute thresholds judge alone. None where it can."""
+        return self.case.baseline_does_not_fit(self.device, hardware_name(self.device))
+
 
 def _selected_cases(baselines: Path, names: Sequence[str]) -> list[Case]:
     if names:

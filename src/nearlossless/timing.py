@@ -1,4 +1,4 @@
-"""Latencies: two callables in turn (A B B A ...), judged after every pair."""
+"""Latencies: two callables in turn (A B B A ...), or one alone, judged after every sample."""
 
 import dataclasses
 import math
@@ -7,8 +7,8 @@ import time
 from collections.abc import Callable
 
 from nearlossless.cases import Sampling
-from nearlossless.sequential import Interval, confidence_sequence
-from nearlossless.verdicts import Check, Outcome, found, interval_at_least
+from nearlossless.sequential import Interval, confidence_sequence, median_confidence_sequence
+from nearlossless.verdicts import Check, Outcome, found, interval_at_least, interval_at_most
 
 Clock = Callable[[], float]
 WARMUP_CALLS = 2
@@ -46,18 +46,20 @@ def measure_pairs(
     *,
     sampling: Sampling,
     min_speedup: float | None,
+    max_latency_s: float | None = None,
     synchronize: Callable[[], None],
     clock: Clock = time.perf_counter,
     progress: Callable[[int, Check], None] = lambda _pairs, _check: None,
 ) -> PairedLatencies:
     """
-    Time both callables in turn until the speedup is decided or the budget ends.
+    Time both callables in turn until the speedup, and a latency ceiling if any, is decided or the budget ends.
 
     Args:
         baseline: Draws one picture as the case does.
         compiled: Draws the same picture under the recipe.
         sampling: Error rate, smallest and largest number of pairs, seconds.
         min_speedup: The floor; None takes the smallest number of pairs.
+        max_latency_s: The ceiling of the compiled median; None asks nothing of it.
         synchronize: Waits for the device.
         clock: Seconds; monotonic.
         progress: Told after every pair.
@@ -75,10 +77,58 @@ def measure_pairs(
             seconds.append(timed(call, clock=clock, synchronize=synchronize))
         check = judge_pairs(pairs, sampling=sampling, min_speedup=min_speedup)
         progress(len(pairs.baseline_s), check)
+        outcomes = {check.outcome}
+        if max_latency_s is not None:
+            outcomes.add(judge_latencies(pairs.compiled_s, sampling=sampling, max_latency_s=max_latency_s).outcome)
         enough = len(pairs.baseline_s) >= sampling.min_pairs
-        if enough and (check.outcome is not Outcome.INCONCLUSIVE or clock() - start > sampling.budget_s):
+        if enough and (Outcome.INCONCLUSIVE not in outcomes or clock() - start > sampling.budget_s):
             break
     return pairs
+
+
+def measure_alone(
+    compiled: Callable[[], object],
+    *,
+    sampling: Sampling,
+    max_latency_s: float | None,
+    synchronize: Callable[[], None],
+    clock: Clock = time.perf_counter,
+    progress: Callable[[int, Check], None] = lambda _calls, _check: None,
+) -> PairedLatencies:
+    """
+    Time a pipeline that has no baseline beside it until its median latency is decided or the budget ends.
+
+    Args:
+        compiled: Draws one picture under the recipe.
+        sampling: Error rate, smallest and largest number of calls, seconds.
+        max_latency_s: The ceiling; None takes the smallest number of calls.
+        synchronize: Waits for the device.
+        clock: Seconds; monotonic.
+        progress: Told after every call.
+    """
+    for _ in range(WARMUP_CALLS):
+        timed(compiled, clock=clock, synchronize=synchronize)
+    alone = PairedLatencies()
+    start = clock()
+    while len(alone.compiled_s) < sampling.max_pairs:
+        alone.compiled_s.append(timed(compiled, clock=clock, synchronize=synchronize))
+        check = judge_latencies(alone.compiled_s, sampling=sampling, max_latency_s=max_latency_s)
+        progress(len(alone.compiled_s), check)
+        enough = len(alone.compiled_s) >= sampling.min_pairs
+        if enough and (check.outcome is not Outcome.INCONCLUSIVE or clock() - start > sampling.budget_s):
+            break
+    return alone
+
+
+def judge_latencies(seconds: list[float], *, sampling: Sampling, max_latency_s: float | None) -> Check:
+    """Whether the median latency keeps to `max_latency_s`, with an interval that holds at any stopping time."""
+    unusable = [s for s in seconds if not (math.isfinite(s) and s > 0)]
+    if unusable:
+        return found("median latency", Outcome.NOT_COMPARABLE, f"a latency of {unusable[0]} s is no measurement")
+    if not seconds:
+        return found("median latency", Outcome.NOT_COMPARABLE, "no call was timed")
+    median, interval = statistics.median(seconds), median_confidence_sequence(seconds, alpha=sampling.alpha)
+    return interval_at_most("median latency", median, interval, max_latency_s, unit="s", note=f"{len(seconds)} calls")
 
 
 def _tempered(

@@ -92,12 +92,20 @@ class Verdict:
 
 
 def verdict(gate: str, checks: Sequence[Check]) -> Verdict:
-    """The worst of the checks; the reason tells the ones that decided, furthest off first. No check: NOT_COMPARABLE."""
+    """
+    The worst of the checks; the reason tells the ones that decided, furthest off first. No check: NOT_COMPARABLE.
+
+    A check that is NOT_APPLICABLE is neutral beside others, and told with a PASS; where nothing else is left, so is
+    the gate.
+    """
     if not checks:
         return stopped(gate, Outcome.NOT_COMPARABLE, "nothing was checked")
     outcome = max((check.outcome for check in checks), key=_SEVERITY.index)
     deciding = sorted((check for check in checks if check.outcome is outcome), key=_headroom)
-    told = _closest(deciding) if outcome is Outcome.PASS else _furthest(deciding)
+    told = _furthest(deciding)
+    if outcome is Outcome.PASS:
+        left_out = [check for check in checks if check.outcome is Outcome.NOT_APPLICABLE]
+        told = _closest(deciding) + [f"{same[0].name}: not applicable, {same[0].note}" for same in _by_name(left_out)]
     return Verdict(gate=gate, outcome=outcome, reason="\n".join(told), checks=tuple(checks))
 
 
@@ -212,6 +220,19 @@ def interval_at_least(
         note=note,
         interval=interval,
     )
+
+
+def interval_at_most(
+    name: str, obtained: float | None, interval: Interval, threshold: float | None, *, unit: str = "", note: str = ""
+) -> Check:
+    """PASS when the whole interval keeps to `threshold`, REGRESSION when all of it lies above, else INCONCLUSIVE."""
+    check = interval_at_least(name, obtained, interval, threshold, unit=unit, note=note)
+    check = replace(check, comparison="<=")
+    if threshold is None or check.outcome is Outcome.NOT_COMPARABLE:
+        return check
+    if interval.high <= threshold:
+        return replace(check, outcome=Outcome.PASS)
+    return replace(check, outcome=Outcome.REGRESSION if interval.low > threshold else Outcome.INCONCLUSIVE)
 
 
 def found(name: str, outcome: Outcome, note: str, *, of: str = "", path: str | None = None) -> Check:

@@ -63,7 +63,7 @@ def run(job: Job, tell: Any) -> ProcessRun:
     start = time.perf_counter()
     tell("load")
     from nearlossless.memory import peak_meter
-    from nearlossless.pipelines.compiling import build_compiled
+    from nearlossless.pipelines.compiling import build_alone
     from nearlossless.pipelines.drawing import draw
     from nearlossless.pipelines.loading import build_baseline, fingerprint_of
     from nearlossless.pipelines.requests import requests
@@ -71,9 +71,10 @@ def run(job: Job, tell: Any) -> ProcessRun:
     from nearlossless.timing import synchronizer, timed
 
     meter, synchronize = peak_meter(job.device), synchronizer(job.device)
-    pipeline = build_baseline(job.case, job.device)
-    if job.recipe is not None:
-        pipeline = build_compiled(pipeline, job.recipe)
+    if job.recipe is None:
+        pipeline = build_baseline(job.case, job.device)
+    else:
+        pipeline = build_alone(job.case, job.recipe, job.device)
     synchronize()
     load_s, load_peak = time.perf_counter() - start, meter.read()
     request = requests(job.case.generation)[0]

@@ -24,5 +24,6 @@ def test_dynamic_shapes(
     """After warm-up, cycling through the case's sizes compiles nothing and draws what the baseline draws."""
     subject_record.sizes = cycle_sizes(baseline_pipeline, compiled_pipeline, subject, progress)
     graphs = subject_record.graphs if subject.recipe.is_built_in else None
-    verdict = gate(judge_shapes(subject_record.sizes, subject.thresholds, graphs=graphs))
+    sizes, reason = subject_record.sizes, subject.baseline_does_not_fit
+    verdict = gate(judge_shapes(sizes, subject.thresholds, graphs=graphs, baseline_does_not_fit=reason))
     assert verdict.is_pass, str(verdict)

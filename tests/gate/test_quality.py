@@ -11,5 +11,6 @@ from nearlossless.selection import Subject
 @pytest.mark.gate("quality")
 def test_quality(subject: Subject, pictures: SubjectRecord, gate: Concluding) -> None:
     """Every picture matches the live baseline and the stored one, tile by tile, and follows its prompt as well."""
-    verdict = gate(judge_quality(pictures.pictures, subject.thresholds))
+    reason = subject.baseline_does_not_fit
+    verdict = gate(judge_quality(pictures.pictures, subject.thresholds, baseline_does_not_fit=reason))
     assert verdict.is_pass, str(verdict)

@@ -293,3 +293,30 @@ def test_large_case_pins_its_weights_and_runs_only_by_name(shipped_baselines: Pa
     assert case.model.revision is not None
     assert len(case.model.revision) == 40
     assert not case.default
+
+
+NO_BASELINE = {
+    "device": '[overrides.cuda]\nbaseline_does_not_fit = "too large for any GPU"\n',
+    "hardware": '[overrides."NVIDIA H20"]\nbaseline_does_not_fit = "too large for this one"\n',
+}
+
+
+def test_baseline_that_does_not_fit_is_told_for_its_hardware(tmp_path: Path) -> None:
+    """The reason holds on the hardware that it names; the hardware's goes before the device's."""
+    case = load_case(write_case(tmp_path, MINIMAL + "".join(NO_BASELINE.values())))
+    assert case.baseline_does_not_fit("cuda", "NVIDIA H20") == "too large for this one"
+    assert case.baseline_does_not_fit("cuda", "NVIDIA H100") == "too large for any GPU"
+    assert case.baseline_does_not_fit("cpu", "cpu-avx2") is None
+
+
+def test_baseline_that_does_not_fit_needs_a_reason(tmp_path: Path) -> None:
+    """A baseline is declared away only with a reason of some length."""
+    text = '[overrides.cuda]\nbaseline_does_not_fit = "no"\n'
+    assert "baseline_does_not_fit" in error_of(write_case(tmp_path, MINIMAL + text))
+
+
+def test_large_baseline_does_not_fit_the_published_small_gpu(shipped_baselines: Path) -> None:
+    """The 24 GiB of an RTX 4090 do not hold the large baseline; an H20 does."""
+    case = find_case(shipped_baselines, "sd35-large")
+    assert "28.525 GiB" in str(case.baseline_does_not_fit("cuda", "NVIDIA GeForce RTX 4090"))
+    assert case.baseline_does_not_fit("cuda", "NVIDIA H20") is None

@@ -213,3 +213,98 @@ def test_one_bad_picture_among_good_ones_fails() -> None:
 def test_quality_without_thresholds_is_not_comparable() -> None:
     """A case whose bands nobody has measured yet is not green."""
     assert quality_of(Thresholds()).outcome is Outcome.NOT_COMPARABLE
+
+
+NO_BASELINE = "its peak exceeds this GPU's memory"
+
+
+def outcomes_of(verdict: Verdict) -> dict[str, Outcome]:
+    """The outcome of each kind of check."""
+    return {check.name: check.outcome for check in verdict.checks}
+
+
+@pytest.mark.parametrize(("ceiling_s", "outcome"), [(0.5, Outcome.PASS), (0.4999, Outcome.REGRESSION)])
+@pytest.mark.parametrize("reason", [None, NO_BASELINE])
+def test_latency_turns_at_its_ceiling(ceiling_s: float, outcome: Outcome, reason: str | None) -> None:
+    """The median latency is held against its ceiling, with a baseline beside it or alone."""
+    pairs = PairedLatencies([1.0] * 13 if reason is None else [], [0.5] * 13)
+    thresholds = Thresholds(min_speedup=1.5, max_latency_s=ceiling_s)
+    verdict = judge_speedup(pairs, Sampling(), thresholds, baseline_does_not_fit=reason)
+    assert verdict.outcome is outcome
+    assert outcomes_of(verdict)["speedup"] is (Outcome.PASS if reason is None else Outcome.NOT_APPLICABLE)
+
+
+def test_speedup_without_baseline_needs_a_latency_ceiling() -> None:
+    """Where the ratio does not apply and no ceiling was measured yet, the gate is not green."""
+    verdict = judge_speedup(
+        PairedLatencies([], [0.5] * 13), Sampling(), Thresholds(min_speedup=1.5), baseline_does_not_fit=NO_BASELINE
+    )
+    assert verdict.outcome is Outcome.NOT_COMPARABLE
+
+
+def test_speedup_without_baseline_and_without_calls_is_not_green() -> None:
+    """A gate that timed nothing does not pass because its ratio does not apply."""
+    verdict = judge_speedup(
+        PairedLatencies(), Sampling(), Thresholds(max_latency_s=1.0), baseline_does_not_fit=NO_BASELINE
+    )
+    assert verdict.outcome is Outcome.NOT_COMPARABLE
+
+
+@pytest.mark.parametrize(
+    ("ceiling_gib", "outcome"), [(2.0, Outcome.PASS), (1.999, Outcome.REGRESSION), (None, Outcome.NOT_COMPARABLE)]
+)
+def test_memory_without_baseline_is_held_against_its_budget(
+    process_run: MakeRun, ceiling_gib: float | None, outcome: Outcome
+) -> None:
+    """Without a baseline the absolute budget judges, and must be there; the ratio does not apply."""
+    thresholds = Thresholds(max_memory_ratio=1.5, max_peak_gib=ceiling_gib)
+    verdict = judge_memory(None, process_run(steady_bytes=2 * GIB), thresholds, baseline_does_not_fit=NO_BASELINE)
+    assert verdict.outcome is outcome
+    assert outcomes_of(verdict)["steady peak / baseline's"] is Outcome.NOT_APPLICABLE
+
+
+def test_missing_baseline_needs_its_reason(process_run: MakeRun) -> None:
+    """A baseline that was not run, and not declared away, leaves the memory gate without a green verdict."""
+    verdict = judge_memory(None, process_run(), Thresholds(max_memory_ratio=1.5, max_peak_gib=2.0))
+    assert verdict.outcome is Outcome.NOT_COMPARABLE
+
+
+@pytest.mark.parametrize(
+    ("changes", "outcome"),
+    [
+        ({}, Outcome.PASS),
+        ({"stored_worst_tile_ssim": 0.9799}, Outcome.REGRESSION),
+        ({"stored_clip": 25.51}, Outcome.REGRESSION),
+        ({"stored_clip": None}, Outcome.NOT_COMPARABLE),
+        ({"tripwires": ["black"]}, Outcome.REGRESSION),
+        ({"stored_problem": "no expected picture is stored"}, Outcome.NOT_COMPARABLE),
+    ],
+)
+def test_quality_without_baseline_is_held_against_the_stored(changes: dict[str, Any], outcome: Outcome) -> None:
+    """Without a baseline the stored picture and its score judge; missing ones are not green."""
+    alone = {"live_worst_tile_ssim": None, "baseline_clip": None}
+    verdict = judge_quality([picture_record(**alone | changes)], QUALITY, baseline_does_not_fit=NO_BASELINE)
+    assert verdict.outcome is outcome
+    assert outcomes_of(verdict)["live worst-tile SSIM"] is Outcome.NOT_APPLICABLE
+
+
+def test_quality_without_baseline_and_pictures_is_not_comparable() -> None:
+    """No picture was compared: that live checks do not apply makes it no better."""
+    assert judge_quality([], QUALITY, baseline_does_not_fit=NO_BASELINE).outcome is Outcome.NOT_COMPARABLE
+
+
+@pytest.mark.parametrize(
+    ("compiles", "problems", "outcome"),
+    [(0, (), Outcome.PASS), (1, (), Outcome.REGRESSION), (0, ("black",), Outcome.REGRESSION)],
+)
+def test_shapes_without_baseline_count_compiles(compiles: int, problems: tuple[str, ...], outcome: Outcome) -> None:
+    """Without a baseline compiles and broken pictures are judged, and no picture is compared."""
+    sizes = [size_record(compiles=compiles, problems=problems)]
+    verdict = judge_shapes(sizes, Thresholds(min_live_ssim=0.99), baseline_does_not_fit=NO_BASELINE)
+    assert verdict.outcome is outcome
+    assert outcomes_of(verdict)["live worst-tile SSIM"] is Outcome.NOT_APPLICABLE
+
+
+def test_shapes_without_baseline_and_sizes_are_not_comparable() -> None:
+    """A cycle over nothing proves nothing, with or without a baseline."""
+    assert judge_shapes([], Thresholds(), baseline_does_not_fit=NO_BASELINE).outcome is Outcome.NOT_COMPARABLE

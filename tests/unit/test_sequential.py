@@ -1,11 +1,11 @@
-"""The confidence sequence, against a numerical integral of its definition and a coverage simulation."""
+"""The confidence sequences, against a numerical integral of its definition and a coverage simulation."""
 
 import math
 
 import numpy as np
 import pytest
 
-from nearlossless.sequential import MIXTURE_PRECISION, Interval, confidence_sequence
+from nearlossless.sequential import MIXTURE_PRECISION, Interval, confidence_sequence, median_confidence_sequence
 
 
 def _log_marginal(samples: np.ndarray, effects: np.ndarray) -> np.ndarray:
@@ -91,3 +91,46 @@ def test_exponential_turns_logs_into_ratios() -> None:
     """The interval of the exponential has the exponentials as ends, and infinite ones become 0 and infinity."""
     assert Interval(0.0, math.log(2)).exponential() == Interval(1.0, math.exp(math.log(2)))
     assert Interval(-math.inf, math.inf).exponential() == Interval(0.0, math.inf)
+
+
+def _coin_evidence(heads: int, tosses: int) -> float:
+    """(Likelihood mixed over Beta(1/2, 1/2)) / (likelihood of a fair coin), by quadrature over p = sin² of an angle."""
+    angles = (np.arange(200_000) + 0.5) / 200_000 * math.pi / 2
+    chances = np.sin(angles) ** 2
+    return float(np.mean((2 * chances) ** heads * (2 * (1 - chances)) ** (tosses - heads)))
+
+
+@pytest.mark.parametrize(("count", "alpha"), [(13, 0.001), (20, 0.001), (20, 0.05), (60, 0.001)])
+def test_median_interval_excludes_what_a_fair_coin_would_hardly_show(count: int, alpha: float) -> None:
+    """The ends are the first samples, counted from outside, on which the evidence falls short of 1 / alpha."""
+    interval = median_confidence_sequence(list(range(count)), alpha=alpha)
+    excluded = int(interval.low) + 1
+    assert interval.high == count - excluded
+    assert _coin_evidence(excluded - 1, count) >= 1 / alpha > _coin_evidence(excluded, count)
+
+
+@pytest.mark.parametrize(("count", "is_finite"), [(0, False), (1, False), (12, False), (13, True)])
+def test_median_needs_thirteen_samples_at_one_in_a_thousand(count: int, is_finite: bool) -> None:
+    """Twelve samples exclude nothing at alpha 0.001, however alike they are; thirteen do."""
+    interval = median_confidence_sequence([1.0] * count, alpha=0.001)
+    assert math.isfinite(interval.low) == math.isfinite(interval.high) == is_finite
+
+
+def test_median_interval_takes_samples_in_any_order() -> None:
+    """The interval depends on the samples alone."""
+    samples = np.random.default_rng(3).normal(10, 1, 30)
+    assert median_confidence_sequence(list(samples), alpha=0.01) == median_confidence_sequence(
+        sorted(samples), alpha=0.01
+    )
+
+
+@pytest.mark.parametrize("skewed", [False, True])
+def test_median_is_missed_at_most_as_often_as_alpha_at_every_look(skewed: bool) -> None:
+    """Sequences looked at after every sample exclude the true median in at most alpha of the cases, skewed ones too."""
+    rng, alpha, sequences = np.random.default_rng(11), 0.1, 2000
+    drawn = rng.lognormal(0.0, 1.5, size=(sequences, 40)) if skewed else rng.normal(1.0, 0.3, size=(sequences, 40))
+    missed = 0
+    for samples in drawn.tolist():
+        looks = (median_confidence_sequence(samples[:count], alpha=alpha) for count in range(1, len(samples) + 1))
+        missed += any(not look.low <= 1.0 <= look.high for look in looks)
+    assert missed / sequences <= alpha + 3 * math.sqrt(alpha * (1 - alpha) / sequences)

@@ -12,8 +12,10 @@ from nearlossless.cases import Sampling
 from nearlossless.timing import (
     WARMUP_CALLS,
     PairedLatencies,
+    judge_latencies,
     judge_pairs,
     log_ratios,
+    measure_alone,
     measure_pairs,
     synchronizer,
     timed,
@@ -21,6 +23,7 @@ from nearlossless.timing import (
 from nearlossless.verdicts import Check, Outcome
 
 SAMPLING = Sampling(alpha=0.001, min_pairs=5, max_pairs=12, budget_s=1000.0)
+ALONE = Sampling(alpha=0.001, min_pairs=5, max_pairs=40, budget_s=1000.0)
 
 
 @dataclass
@@ -44,7 +47,12 @@ class Bench:
         return run
 
     def measure(
-        self, baseline: Iterator[float], compiled: Iterator[float], sampling: Sampling, min_speedup: float | None
+        self,
+        baseline: Iterator[float],
+        compiled: Iterator[float],
+        sampling: Sampling,
+        min_speedup: float | None,
+        max_latency_s: float | None = None,
     ) -> PairedLatencies:
         """Measure two callables that take these seconds."""
         return measure_pairs(
@@ -52,6 +60,19 @@ class Bench:
             self.callable_of("B", compiled),
             sampling=sampling,
             min_speedup=min_speedup,
+            max_latency_s=max_latency_s,
+            synchronize=lambda: None,
+            clock=self.clock,
+        )
+
+    def measure_alone(
+        self, compiled: Iterator[float], sampling: Sampling, max_latency_s: float | None
+    ) -> PairedLatencies:
+        """Measure one callable that takes these seconds."""
+        return measure_alone(
+            self.callable_of("B", compiled),
+            sampling=sampling,
+            max_latency_s=max_latency_s,
             synchronize=lambda: None,
             clock=self.clock,
         )
@@ -250,3 +271,67 @@ def test_one_stall_is_forgiven() -> None:
     compiled = [10.0, *[1 + 0.003 * math.cos(number) for number in range(23)]]
     latencies = PairedLatencies([1.0] * 24, compiled)
     assert judge_pairs(latencies, sampling=Sampling(), min_speedup=0.8).outcome is Outcome.PASS
+
+
+@pytest.mark.parametrize(("compiled_s", "outcome"), [(0.9, Outcome.PASS), (1.1, Outcome.REGRESSION)])
+def test_alone_is_decided_after_as_few_calls_as_can_decide(compiled_s: float, outcome: Outcome) -> None:
+    """A clear median takes thirteen calls, which is what an error rate of one in a thousand needs."""
+    alone = Bench().measure_alone(repeat(compiled_s), ALONE, 1.0)
+    assert (len(alone.compiled_s), alone.baseline_s) == (13, [])
+    assert judge_latencies(alone.compiled_s, sampling=ALONE, max_latency_s=1.0).outcome is outcome
+
+
+def test_alone_warm_up_is_not_recorded() -> None:
+    """Calls of the warm-up appear in no sample."""
+    alone = Bench().measure_alone(chain(repeat(50.0, WARMUP_CALLS), repeat(0.5)), ALONE, 1.0)
+    assert max(alone.compiled_s) == pytest.approx(0.5)
+
+
+def test_alone_ends_at_the_largest_number_of_calls() -> None:
+    """A median on the ceiling stays undecided until max_pairs, and is INCONCLUSIVE."""
+    alone = Bench().measure_alone(cycle([0.9, 1.1]), ALONE, 1.0)
+    assert len(alone.compiled_s) == ALONE.max_pairs
+    assert judge_latencies(alone.compiled_s, sampling=ALONE, max_latency_s=1.0).outcome is Outcome.INCONCLUSIVE
+
+
+def test_alone_ends_with_the_budget() -> None:
+    """What stays undecided ends with the first call beyond the budget."""
+    sampling = ALONE.model_copy(update={"budget_s": 6.5})
+    assert len(Bench().measure_alone(cycle([0.9, 1.1]), sampling, 1.0).compiled_s) == 7
+
+
+def test_alone_without_ceiling_takes_the_smallest_number_of_calls() -> None:
+    """Without a ceiling the median is measured and not green."""
+    alone = Bench().measure_alone(repeat(0.5), ALONE, None)
+    assert len(alone.compiled_s) == ALONE.min_pairs
+    check = judge_latencies(alone.compiled_s, sampling=ALONE, max_latency_s=None)
+    assert (check.outcome, check.obtained) == (Outcome.NOT_COMPARABLE, pytest.approx(0.5))
+
+
+@pytest.mark.parametrize(("calls", "outcome"), [(12, Outcome.INCONCLUSIVE), (13, Outcome.PASS)])
+def test_latency_of_few_calls_is_inconclusive(calls: int, outcome: Outcome) -> None:
+    """Calls that are all fast enough decide only once a fair coin would hardly fall so."""
+    assert judge_latencies([0.5] * calls, sampling=ALONE, max_latency_s=1.0).outcome is outcome
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf, 0.0, -1.0])
+def test_impossible_latency_alone_is_never_green(value: float) -> None:
+    """One latency that no clock can have measured makes the median NOT_COMPARABLE."""
+    check = judge_latencies([*[0.5] * 20, value], sampling=ALONE, max_latency_s=1.0)
+    assert check.outcome is Outcome.NOT_COMPARABLE
+
+
+def test_no_latency_is_not_comparable() -> None:
+    """Without a single call there is an answer, and it is not green."""
+    assert judge_latencies([], sampling=ALONE, max_latency_s=1.0).outcome is Outcome.NOT_COMPARABLE
+
+
+def test_one_stall_does_not_break_a_latency_ceiling() -> None:
+    """The median forgives a single call that took a hundred times as long."""
+    assert judge_latencies([50.0, *[0.5] * 20], sampling=ALONE, max_latency_s=1.0).outcome is Outcome.PASS
+
+
+def test_pairs_go_on_until_the_latency_is_decided() -> None:
+    """With a ceiling beside the floor, five pairs decide the speedup and thirteen both."""
+    pairs = Bench().measure(repeat(1.0), repeat(0.5), ALONE, 1.5, max_latency_s=0.6)
+    assert len(pairs.baseline_s) == len(pairs.compiled_s) == 13

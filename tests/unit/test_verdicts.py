@@ -15,6 +15,7 @@ from nearlossless.verdicts import (
     exit_code,
     found,
     interval_at_least,
+    interval_at_most,
     stopped,
     verdict,
 )
@@ -201,3 +202,48 @@ def test_exit_code_tells_regression_from_missing_evidence(outcomes: list[Outcome
 def test_exit_codes_differ() -> None:
     """The three ways a run can end have three codes."""
     assert len({0, EXIT_REGRESSION, EXIT_UNDECIDED}) == 3
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "outcome"),
+    [
+        (1.4, 1.5, Outcome.PASS),
+        (1.4, BELOW, Outcome.PASS),
+        (1.4, ABOVE, Outcome.INCONCLUSIVE),
+        (1.5, 1.6, Outcome.INCONCLUSIVE),
+        (ABOVE, 1.6, Outcome.REGRESSION),
+        (-math.inf, math.inf, Outcome.INCONCLUSIVE),
+    ],
+)
+def test_interval_at_most_turns_with_its_ends(low: float, high: float, outcome: Outcome) -> None:
+    """A ceiling is kept by an interval that nowhere exceeds it, and broken by one that lies wholly above."""
+    check = interval_at_most("figure", 1.5, Interval(low, high), 1.5)
+    assert (check.outcome, check.comparison) == (outcome, "<=")
+
+
+@pytest.mark.parametrize(("obtained", "threshold"), [(None, 1.5), (math.nan, 1.5), (1.0, None)])
+def test_interval_at_most_needs_figure_and_threshold(obtained: float | None, threshold: float | None) -> None:
+    """Without a figure or a ceiling an interval cannot be judged."""
+    check = interval_at_most("figure", obtained, Interval(0.9, 1.1), threshold)
+    assert check.outcome is Outcome.NOT_COMPARABLE
+
+
+def test_not_applicable_is_neutral_beside_a_pass_and_told() -> None:
+    """A passed check makes the gate green beside one that does not apply, whose reason is told."""
+    judged = verdict("memory", [found("ratio", Outcome.NOT_APPLICABLE, "does not fit"), at_most("peak", 1.0, 1.5)])
+    assert judged.outcome is Outcome.PASS
+    assert judged.reason.splitlines()[-1] == "ratio: not applicable, does not fit"
+
+
+@pytest.mark.parametrize("other", [Outcome.REGRESSION, Outcome.INCONCLUSIVE, Outcome.NOT_COMPARABLE])
+def test_not_applicable_hides_nothing(other: Outcome) -> None:
+    """A check that does not apply leaves every other outcome as it is."""
+    checks = [found("ratio", Outcome.NOT_APPLICABLE, "does not fit"), found("peak", other, "note")]
+    assert verdict("memory", checks).outcome is other
+
+
+def test_gate_of_which_nothing_applies_is_not_green() -> None:
+    """Where only checks that do not apply are left, so is the gate, and it is no PASS."""
+    judged = verdict("memory", [found("ratio", Outcome.NOT_APPLICABLE, "does not fit")])
+    assert (judged.outcome, judged.is_pass) == (Outcome.NOT_APPLICABLE, False)
+    assert "does not fit" in judged.reason

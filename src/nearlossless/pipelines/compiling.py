@@ -7,8 +7,10 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from nearlossless.backends import BackendError, BackendUnavailable, resolve
-from nearlossless.cases import CaseError
+from nearlossless.cases import Case, CaseError
 from nearlossless.environment import restored_torch_settings
+from nearlossless.fields import Device
+from nearlossless.pipelines.loading import build_baseline
 from nearlossless.recipes import Recipe
 
 if TYPE_CHECKING:
@@ -72,6 +74,17 @@ def build_compiled(baseline: Any, recipe: Recipe) -> Any:
             " function(pipeline, **options) -> pipeline"
         )
     return compiled
+
+
+def build_alone(case: Case, recipe: Recipe, device: Device) -> Any:
+    """
+    The case under a recipe, with no baseline beside it.
+
+    Raises:
+        CaseError: The weights cannot be loaded.
+        BackendError, BackendUnavailable: As `build_compiled`.
+    """
+    return build_compiled(build_baseline(case, device), recipe)
 
 
 class BaselineChanged(Exception):
