@@ -4,6 +4,7 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from nearlossless.record import Record, SubjectRecord
+from nearlossless.report.published import Published, labels, published
 from nearlossless.report.table import HEADINGS, Row, performance_rows
 from nearlossless.verdicts import Outcome
 
@@ -62,6 +63,19 @@ def _table(rows: list[Row], title: str) -> "Table":
     return table
 
 
+def _published_table(columns: list[Published]) -> "Table":
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(title="published", title_justify="left")
+    table.add_column("")
+    for column in columns:
+        table.add_column(Text(_printable(column.title)), justify="right")
+    for label in labels(columns):
+        table.add_row(label, *(column.cell(label) for column in columns))
+    return table
+
+
 def _print_subject(console: "Console", subject: SubjectRecord) -> None:
     from rich.text import Text
 
@@ -69,6 +83,10 @@ def _print_subject(console: "Console", subject: SubjectRecord) -> None:
     title = f"{subject.title} ({hardware})"
     rows = [row for row in performance_rows(subject) if row.is_measured]
     console.print(_table(rows, title) if rows else Text(title))
+    if columns := published(subject):
+        console.print(_published_table(columns))
+        for source in dict.fromkeys(column.reference.source for column in columns):
+            console.print(Text(f"source: {_printable(source)}"), soft_wrap=True)
     for verdict in subject.verdicts:
         line = Text(f"{verdict.outcome:<14} ", style=_STYLES[Outcome(verdict.outcome)])
         line.append(f"{verdict.gate}: {_printable(verdict.reason)}".replace("\n", "\n" + " " * 15), style="default")

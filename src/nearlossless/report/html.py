@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from nearlossless.record import Record, SubjectRecord
+from nearlossless.report.published import labels, published
 from nearlossless.report.table import HEADINGS, performance_rows
 
 _TEMPLATES = Path(__file__).parent / "templates"
@@ -11,11 +12,17 @@ _REDNESS = ("REGRESSION", "NOT_COMPARABLE", "INCONCLUSIVE", "PASS", "NOT_APPLICA
 
 
 def _view(subject: SubjectRecord) -> dict[str, Any]:
+    columns = published(subject)
+    told = labels(columns)
+    rows = [row for row in performance_rows(subject) if row.is_measured or row.label in told]
     return {
         "record": subject,
         "hardware": subject.fingerprint.picture.hardware if subject.fingerprint else subject.device,
         "verdicts": sorted(subject.verdicts, key=lambda verdict: _REDNESS.index(verdict.outcome)),
-        "rows": [row.cells() for row in performance_rows(subject) if row.is_measured],
+        "rows": [
+            (*row.cells(), *(cell for column in columns for cell in column.row(row.label).cells()[1:])) for row in rows
+        ],
+        "published": columns,
         "pictures": sorted(subject.pictures, key=lambda p: p.live_worst_tile_ssim or 0.0),
     }
 

@@ -1,6 +1,7 @@
 """`summary.md`: for a job summary or a pull-request comment."""
 
 from nearlossless.record import Record, SubjectRecord
+from nearlossless.report.published import labels, published
 from nearlossless.report.table import HEADINGS, performance_rows
 
 _SIGNS = {"PASS": "🟢", "REGRESSION": "🔴", "INCONCLUSIVE": "🟡", "NOT_COMPARABLE": "🟡", "NOT_APPLICABLE": "⚪"}
@@ -40,7 +41,17 @@ def _subject(subject: SubjectRecord) -> list[str]:
     ]
     lines += ["", _row(HEADINGS), "| --- | ---: | ---: | ---: |"]
     lines += [_row(row.cells()) for row in performance_rows(subject) if row.is_measured]
-    return [*lines, ""]
+    return [*lines, "", *_published(subject)]
+
+
+def _published(subject: SubjectRecord) -> list[str]:
+    columns = published(subject)
+    if not columns:
+        return []
+    lines = [_row(("", *(column.title for column in columns))), "| --- |" + " ---: |" * len(columns)]
+    lines += [_row((label, *(column.cell(label) for column in columns))) for label in labels(columns)]
+    sources = [f"- {_cell(column.title)}: {_cell(column.explanation)}" for column in columns]
+    return [*lines, "", *sources, ""]
 
 
 def render_markdown(record: Record) -> str:

@@ -9,17 +9,20 @@ from nearlossless.worker import ProcessRun
 
 _LARGE_CHANGE = 10.0  # beyond this, tenths of a percent say nothing
 HEADINGS = ("", "baseline", "compiled", "change")
+DOES_NOT_FIT = "does not fit"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
-    """One metric; None where it was not measured."""
+    """One metric; None where it was not measured, with what is shown instead."""
 
     label: str
     unit: str
     baseline: float | None
     compiled: float | None
     digits: int = 2
+    no_baseline: str = "-"
+    no_compiled: str = "-"
 
     @property
     def is_measured(self) -> bool:
@@ -28,10 +31,15 @@ class Row:
 
     def cells(self) -> tuple[str, str, str, str]:
         """Label, baseline, compiled, change in percent."""
-        return (self.label, self._shown(self.baseline), self._shown(self.compiled), self._change())
+        return (
+            self.label,
+            self._shown(self.baseline, self.no_baseline),
+            self._shown(self.compiled, self.no_compiled),
+            self._change(),
+        )
 
-    def _shown(self, value: float | None) -> str:
-        return "-" if value is None else f"{value:.{self.digits}f} {self.unit}"
+    def _shown(self, value: float | None, missing: str) -> str:
+        return missing if value is None else f"{value:.{self.digits}f} {self.unit}"
 
     def _change(self) -> str:
         if self.baseline is None or self.compiled is None or self.baseline <= 0:
@@ -40,51 +48,63 @@ class Row:
         return f"{change:+.0%}" if change >= _LARGE_CHANGE else f"{change:+.1%}"
 
 
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """What a row tells: the same label, unit and digits for our own figures and for published ones."""
+
+    label: str
+    unit: str
+    digits: int = 2
+
+    def row(
+        self, baseline: float | None, compiled: float | None, *, no_baseline: str = "-", no_compiled: str = "-"
+    ) -> Row:
+        """Its row for these figures."""
+        return Row(
+            label=self.label,
+            unit=self.unit,
+            baseline=baseline,
+            compiled=compiled,
+            digits=self.digits,
+            no_baseline=no_baseline,
+            no_compiled=no_compiled,
+        )
+
+
+ITERATION_SPEED = Metric("Iteration speed", "it/s")
+END_TO_END = Metric("End-to-end time", "s", 3)
+PEAK_MEMORY = Metric("Peak memory", "GiB", 3)
+FIRST_CALL = Metric("First call", "s")
+WARM_FIRST_CALL = Metric("Warm first call", "s")
+COLD_START = Metric("Cold start", "s")
+WARM_START = Metric("Warm start", "s")
+
+
 def _end_to_end_s(pairs_s: list[float], process: ProcessRun | None) -> float | None:
     samples = pairs_s or (process.steady_s if process else [])
     return statistics.median(samples) if samples else None
 
 
+def _start_s(run: ProcessRun | None) -> float | None:
+    return run.load_s + run.first_call_s if run else None
+
+
 def performance_rows(subject: SubjectRecord) -> list[Row]:
-    """Iteration speed, end-to-end time, peak memory, first call, cold and warm start."""
+    """Iteration speed, end-to-end time, peak memory, cold and warm first call, cold and warm start."""
     base, cold, warm, speeds = subject.baseline_process, subject.cold_process, subject.warm_process, subject.speeds
-    return [
-        Row(
-            label="Iteration speed",
-            unit="it/s",
-            baseline=speeds.baseline_steps_per_s,
-            compiled=speeds.compiled_steps_per_s,
+    base_first_s = base.first_call_s if base else None
+    figures: list[tuple[Metric, float | None, float | None]] = [
+        (ITERATION_SPEED, speeds.baseline_steps_per_s, speeds.compiled_steps_per_s),
+        (END_TO_END, _end_to_end_s(speeds.baseline_s, base), _end_to_end_s(speeds.compiled_s, cold)),
+        (
+            PEAK_MEMORY,
+            base.peaks.steady_bytes / GIB if base else None,
+            cold.peaks.steady_bytes / GIB if cold else None,
         ),
-        Row(
-            label="End-to-end time",
-            unit="s",
-            baseline=_end_to_end_s(speeds.baseline_s, base),
-            compiled=_end_to_end_s(speeds.compiled_s, cold),
-            digits=3,
-        ),
-        Row(
-            label="Peak memory",
-            unit="GiB",
-            baseline=base.peaks.steady_bytes / GIB if base else None,
-            compiled=cold.peaks.steady_bytes / GIB if cold else None,
-            digits=3,
-        ),
-        Row(
-            label="First call",
-            unit="s",
-            baseline=base.first_call_s if base else None,
-            compiled=cold.first_call_s if cold else None,
-        ),
-        Row(
-            label="Cold start",
-            unit="s",
-            baseline=base.load_s + base.first_call_s if base else None,
-            compiled=cold.load_s + cold.first_call_s if cold else None,
-        ),
-        Row(
-            label="Warm start",
-            unit="s",
-            baseline=base.load_s + base.first_call_s if base else None,
-            compiled=warm.load_s + warm.first_call_s if warm else None,
-        ),
+        (FIRST_CALL, base_first_s, cold.first_call_s if cold else None),
+        (WARM_FIRST_CALL, base_first_s, warm.first_call_s if warm else None),
+        (COLD_START, _start_s(base), _start_s(cold)),
+        (WARM_START, _start_s(base), _start_s(warm)),
     ]
+    missing = "-" if subject.baseline_does_not_fit is None else DOES_NOT_FIT
+    return [metric.row(baseline, compiled, no_baseline=missing) for metric, baseline, compiled in figures]

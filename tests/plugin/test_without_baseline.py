@@ -1,0 +1,115 @@
+"""A case whose baseline does not fit: absolute thresholds and stored pictures judge alone, and can turn red."""
+
+import pytest
+from tests.plugin.inner import IDENTITY, LOOSE, Approval, InnerRun, MakeWorkspace, Workspace, case_toml
+
+from nearlossless.fields import GATES
+from nearlossless.verdicts import EXIT_REGRESSION, Outcome
+
+pytestmark = pytest.mark.slow
+
+REASON = "declared too large for this machine"
+RECIPES = {
+    **IDENTITY,
+    "hasty": 'backend = "planted_backends:identity"\nthresholds = { max_latency_s = 0.001 }',
+    "one_tile_damaged": 'backend = "planted_backends:one_tile_damaged"',
+    "static_shapes": 'backend = "planted_backends:static_shapes"',
+}
+
+
+@pytest.fixture(scope="module")
+def workspace(approval: Approval, make_workspace: MakeWorkspace) -> Workspace:
+    """One case with stored pictures, absolute thresholds, and no baseline on any CPU."""
+    workspace = make_workspace("without-baseline")
+    content = case_toml(RECIPES, thresholds={**LOOSE, "max_latency_s": 60.0, "max_peak_gib": 16.0})
+    content += f'[overrides.cpu]\nbaseline_does_not_fit = "{REASON}"\n'
+    workspace.add_case(content, expected=approval.expected)
+    return workspace
+
+
+@pytest.fixture(scope="module")
+def green(workspace: Workspace) -> InnerRun:
+    """All five gates on the identity backend."""
+    return workspace.run("--recipe", "identity", report="green")
+
+
+@pytest.fixture(scope="module")
+def red(workspace: Workspace) -> InnerRun:
+    """Planted failures of latency, pictures and shapes."""
+    options = [part for name in ("hasty", "one_tile_damaged", "static_shapes") for part in ("--recipe", name)]
+    return workspace.run("-k", "speedup or quality or dynamic_shapes", *options, guarded=False, report="red")
+
+
+def test_run_without_baseline_exits_with_zero(green: InnerRun) -> None:
+    """With absolute thresholds and stored pictures a sound recipe is green without a baseline."""
+    assert green.code == 0, green.output
+
+
+@pytest.mark.parametrize("gate", GATES)
+def test_every_gate_passes_by_a_figure(green: InnerRun, gate: str) -> None:
+    """Each gate passes, and by at least one figure that was held against a threshold."""
+    verdict = green.verdict(gate)
+    assert verdict.outcome == Outcome.PASS, verdict.reason
+    assert any(c.obtained is not None and c.threshold is not None for c in verdict.checks)
+
+
+@pytest.mark.parametrize("gate", ["speedup", "memory", "quality", "shapes"])
+def test_relative_checks_do_not_apply_and_say_why(green: InnerRun, gate: str) -> None:
+    """What only a baseline could answer is NOT_APPLICABLE, with the case's reason in record and verdict."""
+    verdict = green.verdict(gate)
+    notes = {check.note for check in verdict.checks if check.outcome == Outcome.NOT_APPLICABLE}
+    assert notes == {REASON}
+    assert REASON in verdict.reason
+
+
+def test_no_baseline_is_run(green: InnerRun) -> None:
+    """Neither the baseline's process nor its session pipeline is run, and nothing of it is recorded."""
+    subject = green.subject("identity")
+    assert (subject.baseline_process, subject.speeds.baseline_s, subject.speeds.baseline_steps_per_s) == (
+        None,
+        [],
+        None,
+    )
+    assert "baseline process" not in green.output
+    assert "baseline pipeline" not in green.output
+    assert not list(green.report.rglob("*.baseline.png"))
+
+
+def test_compiled_pipeline_is_measured_with_the_same_care(green: InnerRun) -> None:
+    """As many calls are timed as the error rate needs, in a record with a fingerprint."""
+    subject = green.subject("identity")
+    assert len(subject.speeds.compiled_s) >= 13
+    assert subject.fingerprint is not None
+
+
+def test_table_says_that_the_baseline_does_not_fit(green: InnerRun) -> None:
+    """The baseline's column of the printed table says why it is empty."""
+    assert "does not fit" in green.output
+
+
+def test_latency_above_its_ceiling_is_a_regression(red: InnerRun) -> None:
+    """A ceiling below what is possible loses the speedup gate with exit code 1, told with figures."""
+    verdict = red.verdict("speedup", "hasty")
+    assert (verdict.outcome, red.code) == (Outcome.REGRESSION, EXIT_REGRESSION), red.output
+    assert "median latency: obtained" in verdict.reason
+    assert "required <= 0.001 s" in verdict.reason
+
+
+def test_picture_that_is_not_the_stored_one_is_a_regression(red: InnerRun) -> None:
+    """Without a live baseline a damaged tile is found by the stored picture."""
+    verdict = red.verdict("quality", "one_tile_damaged")
+    assert verdict.outcome == Outcome.REGRESSION, red.output
+    assert "stored worst-tile SSIM" in verdict.reason
+
+
+def test_compiles_at_another_size_are_a_regression(red: InnerRun) -> None:
+    """Without a baseline a compilation after warm-up is still counted."""
+    verdict = red.verdict("shapes", "static_shapes")
+    assert verdict.outcome == Outcome.REGRESSION, red.output
+    assert "compiles after warm-up" in verdict.reason
+
+
+@pytest.mark.parametrize(("gate", "recipe"), [("quality", "hasty"), ("speedup", "one_tile_damaged")])
+def test_planted_failures_stay_in_their_gate(red: InnerRun, gate: str, recipe: str) -> None:
+    """A slow recipe passes quality and a damaged one passes speedup in the same run."""
+    assert red.verdict(gate, recipe).outcome == Outcome.PASS, red.output
