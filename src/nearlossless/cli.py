@@ -2,9 +2,12 @@
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from nearlossless.offers import Offer
 
 app = typer.Typer(
     name="nearlossless",
@@ -95,20 +98,39 @@ def generate(
     typer.echo(f"picture: {saved_image}")
 
 
+def show_offer(offer: "Offer", reason: str) -> None:
+    """Print what a subject offers for missing thresholds, as the lines that would be written."""
+    if offer.missing:
+        typer.echo(f"# {offer.subject.title}\n{offer.written_into('', reason).strip()}")
+    for name in offer.kept:
+        typer.echo(f"# {name}: already in force, stays as it is")
+    for proposal in offer.left_out:
+        typer.echo(f"# {proposal.name}: left out, {proposal.basis}")
+    if offer.refused:
+        typer.echo(f"# {offer.subject.title}: nothing can be taken over, {offer.refused}")
+
+
 @app.command()
 def approve(
-    report_dir: Annotated[
-        Path, typer.Argument(help="Report folder of a run with --update-baselines, from this machine or another.")
-    ],
+    report_dir: Annotated[Path, typer.Argument(help="Report folder of a run, from this machine or another.")],
     reason: Annotated[
         str,
-        typer.Option(prompt="Why are these pictures right?", help="Kept beside each picture; asked if left out."),
+        typer.Option(
+            prompt="Why are these pictures and figures right?",
+            help="Kept beside each picture and threshold; asked if left out.",
+        ),
     ],
+    thresholds: Annotated[
+        bool,
+        typer.Option("--thresholds", help="Write what the record offers for missing thresholds into case.toml."),
+    ] = False,
     baselines: BaselinesOption = Path("baselines"),
 ) -> None:
-    """Take candidates over as expected pictures."""
+    """Take candidates over as expected pictures, and a record's figures as thresholds that were missing."""
     from nearlossless.approval import ApprovalError, Candidate, approve, find_candidates
+    from nearlossless.baselines import CANDIDATES
     from nearlossless.cases import CaseError
+    from nearlossless.offers import accept, find_offers
     from nearlossless.record import RecordError
 
     def show(candidate: Candidate) -> None:
@@ -122,8 +144,16 @@ def approve(
         typer.echo(f"{candidate.case}/{candidate.hardware}/{candidate.name}: {change}{scores}")
 
     try:
-        candidates = find_candidates(report_dir, baselines)
+        offers = find_offers(report_dir, baselines)
+        is_about_figures = any(offer.missing for offer in offers) and not (report_dir / CANDIDATES).exists()
+        candidates = [] if is_about_figures else find_candidates(report_dir, baselines)
         approve(candidates, reason, show)
+        for offer in offers:
+            show_offer(offer, reason)
+            if thresholds and offer.can_be_written:
+                typer.echo(f"written into {baselines / offer.case.name}: {accept(offer, baselines, reason)}")
     except (ApprovalError, CaseError, RecordError, OSError) as error:
         raise fail(error) from None
     typer.echo(f"{len(candidates)} expected picture(s) taken over into {baselines}")
+    if not thresholds and any(offer.can_be_written for offer in offers):
+        typer.echo("no threshold was written; --thresholds writes the lines above into their case files")

@@ -383,6 +383,12 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
     terminalreporter.section("nearlossless")
     print_summary(run.record(), terminalreporter)
     terminalreporter.write_line(f"report: {run.folder / 'report.html'}")
+    lacking = [record.title for record in run.subjects.values() if record.lacks_thresholds]
+    if lacking:
+        terminalreporter.write_line(
+            f"thresholds not yet measured: {'; '.join(lacking)}; to see what this record offers for them:"
+            f" nearlossless approve {run.folder} --reason '...' (--thresholds writes them)"
+        )
     if config.getoption("update_baselines") and not run.candidates:
         terminalreporter.write_line("--update-baselines: no candidate was written; was the quality gate selected?")
     if run.candidates:

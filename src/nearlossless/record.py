@@ -116,6 +116,13 @@ class SubjectRecord(_Part):
         """`case / recipe / device`."""
         return f"{self.case} / {self.recipe} / {self.device}"
 
+    @property
+    def lacks_thresholds(self) -> bool:
+        """Whether some figure was measured for which there is no threshold yet, and nothing regressed."""
+        checks = [check for verdict in self.verdicts for check in verdict.checks]
+        is_sound = all(verdict.outcome != "REGRESSION" for verdict in self.verdicts)
+        return is_sound and any(c.comparison and c.obtained is not None and c.threshold is None for c in checks)
+
 
 class Record(_Part):
     """One run."""

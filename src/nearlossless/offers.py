@@ -1,0 +1,158 @@
+"""Accept a record: its figures become the thresholds that were missing, and the record itself is kept."""
+
+import re
+import tomllib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from nearlossless.approval import ApprovalError
+from nearlossless.atomic import write_bytes, write_text
+from nearlossless.case_edits import EditError, with_thresholds
+from nearlossless.case_files import CASE_FILE, find_case, parse_case
+from nearlossless.cases import Case
+from nearlossless.environment import Fingerprint, hardware_folder
+from nearlossless.fields import Device
+from nearlossless.proposals import Proposal, proposals
+from nearlossless.record import RECORD_FILE, Record, SubjectRecord, now, read_record
+from nearlossless.verdicts import Outcome
+
+LARGEST_RECORD = 1 << 26
+_GPU_NAME = re.compile(r"^(?!cpu|cuda$)[A-Za-z0-9][A-Za-z0-9 ._()/+-]{1,99}$")
+_CPU_NAME = re.compile(r"^cpu-[a-z0-9_]{1,40}$")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Offer:
+    """What one subject of a record offers; nothing of it is written yet."""
+
+    subject: SubjectRecord
+    record: Record
+    case: Case
+    hardware: str
+    dtype: str
+    missing: list[Proposal]  # of thresholds that are not in force yet, with values
+    kept: list[str]  # thresholds that were measured too, and stay as they are
+    left_out: list[Proposal]  # not in force, and not to be had from this record
+    refused: str = ""  # why none of it may be written
+
+    @property
+    def can_be_written(self) -> bool:
+        """Whether there is anything to write."""
+        return bool(self.missing) and not self.refused
+
+    def written_into(self, text: str, reason: str) -> str:
+        """The text of a case file with the missing thresholds in it; an empty text gives their lines alone."""
+        values = {p.name: (p.value, p.basis) for p in self.missing if p.value is not None}
+        comment = f"{now()[:10]}: {reason}"
+        return with_thresholds(text, self.hardware, self.subject.recipe, values, comment=comment)
+
+
+def find_offers(report: Path, baselines: Path) -> list[Offer]:
+    """
+    What each subject of a report's record offers, checked like an untrusted file against the cases here.
+
+    Raises:
+        ApprovalError: The record names a recipe, device, backend or hardware that cannot be the case's.
+        RecordError: The record is damaged or has another schema.
+        CaseError: A case of the record does not exist here.
+    """
+    path = report / RECORD_FILE
+    if not path.exists():
+        return []
+    if path.is_symlink():
+        raise ApprovalError(f"{path}: is a link")
+    if path.stat().st_size > LARGEST_RECORD:
+        raise ApprovalError(f"{path}: is larger than {LARGEST_RECORD} bytes")
+    record = read_record(path)
+    titles = [subject.title for subject in record.subjects]
+    if len(set(titles)) != len(titles):
+        raise ApprovalError(f"{path}: holds a subject twice")
+    return list(_offers(record, baselines))
+
+
+def _offers(record: Record, baselines: Path) -> Iterator[Offer]:
+    for subject in record.subjects:
+        case = find_case(baselines, subject.case)  # the name of a known case cannot leave the folder
+        is_trial = subject.recipe not in case.recipes and subject.recipe == subject.backend.replace(":", ".")
+        if is_trial or subject.fingerprint is None:  # a backend of the command line has no thresholds of its own
+            continue
+        device, hardware = _checked_device(subject, case), _checked_hardware(subject, subject.fingerprint, case)
+        in_force = case.thresholds_for(subject.recipe, device, hardware)
+        if subject.baseline_does_not_fit != case.baseline_does_not_fit(device, hardware):
+            raise ApprovalError(f"{subject.title}: the case has since changed whether its baseline fits {hardware}")
+        found = proposals(subject, case.sampling)
+        open_ones = [proposal for proposal in found if getattr(in_force, proposal.name) is None]
+        regressed = [verdict.gate for verdict in subject.verdicts if verdict.outcome == Outcome.REGRESSION]
+        yield Offer(
+            subject=subject,
+            record=record,
+            case=case,
+            hardware=hardware,
+            dtype=subject.fingerprint.picture.dtype,
+            missing=[proposal for proposal in open_ones if proposal.value is not None],
+            kept=[proposal.name for proposal in found if proposal not in open_ones],
+            left_out=[proposal for proposal in open_ones if proposal.value is None],
+            refused=f"{', '.join(regressed)} ended in REGRESSION" if regressed else "",
+        )
+
+
+def _checked_device(subject: SubjectRecord, case: Case) -> Device:
+    recipe = case.recipes.get(subject.recipe)
+    if recipe is None or recipe.backend != subject.backend:
+        raise ApprovalError(f"{subject.title}: case '{case.name}' has no such recipe with backend '{subject.backend}'")
+    for device in case.devices:
+        if device == subject.device and (recipe.devices is None or device in recipe.devices):
+            return device
+    raise ApprovalError(f"{subject.title}: the case and its recipe do not run on this device")
+
+
+def _checked_hardware(subject: SubjectRecord, fingerprint: Fingerprint, case: Case) -> str:
+    picture = fingerprint.picture
+    pattern = _GPU_NAME if subject.device == "cuda" else _CPU_NAME
+    if not pattern.match(picture.hardware):
+        raise ApprovalError(f"{subject.title}: {picture.hardware!r} is no name of hardware for {subject.device}")
+    if picture.dtype not in case.model.dtype.values():
+        raise ApprovalError(f"{subject.title}: was measured in {picture.dtype}, which the case does not use")
+    return picture.hardware
+
+
+def accept(offer: Offer, baselines: Path, reason: str) -> Path:
+    """
+    Write an offer's thresholds into its case file and its record beside them.
+
+    The new file must load, and say nothing else that the old one did not, before it replaces it.
+
+    Returns:
+        The path of the kept record.
+
+    Raises:
+        ApprovalError: No reason, a subject that regressed, or a case file that cannot take the lines.
+    """
+    if not reason.strip():
+        raise ApprovalError("a reason is needed: it is kept beside the thresholds")
+    if offer.refused:
+        raise ApprovalError(f"{offer.subject.title}: {offer.refused}; its figures are no thresholds")
+    folder = baselines / offer.case.name
+    path = folder / CASE_FILE
+    former = path.read_bytes().decode("utf-8")
+    try:
+        text = offer.written_into(former, reason)
+        changed = parse_case(offer.case.name, tomllib.loads(text), path)
+    except (EditError, tomllib.TOMLDecodeError) as error:
+        raise ApprovalError(f"{path}: {error}") from None
+    _check_only_thresholds_changed(offer, parse_case(offer.case.name, tomllib.loads(former), path), changed)
+    kept = offer.record.model_copy(update={"subjects": [offer.subject]})
+    hardware = folder / hardware_folder(offer.hardware, offer.dtype)
+    record_path = hardware / f"record-{offer.subject.recipe}.json"
+    write_text(record_path, kept.model_dump_json(indent=1) + "\n")
+    write_bytes(path, text.encode("utf-8"))
+    return record_path
+
+
+def _check_only_thresholds_changed(offer: Offer, former: Case, changed: Case) -> None:
+    before, after = former.model_dump(exclude_unset=True), changed.model_dump(exclude_unset=True)
+    recipes = before.setdefault("overrides", {}).setdefault(offer.hardware, {}).setdefault("recipes", {})
+    recipes.setdefault(offer.subject.recipe, {}).update({p.name: p.value for p in offer.missing})
+    if before != after:
+        raise ApprovalError(f"case '{offer.case.name}': the lines cannot be added safely; add them by hand")

@@ -1,0 +1,152 @@
+"""What a subject measured -> the thresholds that its figures could stand for, with stated margins."""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from nearlossless.cases import Sampling
+from nearlossless.gates import GIB
+from nearlossless.memory import SINCE_START
+from nearlossless.record import SubjectRecord
+from nearlossless.timing import PairedLatencies, judge_latencies, judge_pairs
+
+# Beyond these a figure describes no pipeline, whatever a record says.
+_PLAUSIBLE = {
+    "min_speedup": (0.01, 1000.0),
+    "max_latency_s": (1e-4, 86_400.0),
+    "max_memory_ratio": (0.001, 1000.0),
+    "max_peak_gib": (1e-3, 100_000.0),
+    "max_cold_start_s": (1e-3, 86_400.0),
+    "max_warm_start_ratio": (1e-4, 1.0),
+    "min_live_ssim": (0.5, 1.0),
+    "min_stored_ssim": (0.5, 1.0),
+}
+LEAST_SSIM_MARGIN = 0.01  # closer to 1 than this, the next version of a library would be refused
+LOSSY_SSIM = 0.9  # worst tiles below are no rounding any more: how lossy a recipe may be is not measured but decided
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Proposal:
+    """A threshold that a record could stand for; without a value, why it is left out."""
+
+    name: str  # of the field of `Thresholds`
+    value: float | None
+    basis: str
+
+
+def proposals(subject: SubjectRecord, sampling: Sampling) -> list[Proposal]:
+    """
+    Every threshold that the raw samples of a subject allow, and those that they do not, with the reason.
+
+    Ratios are proposed where there is a baseline. Absolute seconds of drawing and absolute memory are proposed on
+    CUDA, where the hardware's name is one GPU model, and on a CPU, whose name is an instruction set that many
+    machines share, only where nothing else can judge.
+    """
+    return [_checked(proposal) for proposal in _all(subject, sampling)]
+
+
+def _all(subject: SubjectRecord, sampling: Sampling) -> Iterator[Proposal]:
+    has_baseline = subject.baseline_does_not_fit is None
+    wants_absolute = subject.device == "cuda" or not has_baseline
+    if has_baseline:
+        yield from _speedup(subject, sampling)
+        yield from _memory_ratio(subject)
+        yield from _similarity(
+            "min_live_ssim",
+            [picture.live_worst_tile_ssim for picture in subject.pictures]
+            + [size.live_worst_tile_ssim for size in subject.sizes],
+        )
+    if wants_absolute:
+        yield from _latency(subject, sampling)
+        yield from _peak(subject)
+    stored = [p.stored_worst_tile_ssim for p in subject.pictures if not (p.stored_problem or p.stored_foreign)]
+    yield from _similarity("min_stored_ssim", stored if len(stored) == len(subject.pictures) else [])
+    if subject.pictures:
+        basis = "a drop near zero does not tell how far prompts may slip: decide it by hand"
+        yield Proposal(name="max_clip_drop", value=None, basis=basis)
+    yield from _startup(subject)
+
+
+def _checked(proposal: Proposal) -> Proposal:
+    low, high = _PLAUSIBLE.get(proposal.name, (-math.inf, math.inf))
+    if proposal.value is None or low <= proposal.value <= high:
+        return proposal
+    return Proposal(name=proposal.name, value=None, basis=f"{proposal.value:g} is beyond [{low:g}, {high:g}]")
+
+
+def _ceiling(name: str, measured: float, factor: float, digits: int, basis: str) -> Proposal:
+    if not (math.isfinite(measured) and measured > 0):
+        return Proposal(name=name, value=None, basis=f"{measured} is no measurement")
+    scale = 10**digits
+    return Proposal(name=name, value=math.ceil(measured * factor * scale - 1e-9) / scale, basis=basis)
+
+
+def _floor(value: float, digits: int) -> float:
+    scale: float = 10**digits
+    return math.floor(value * scale + 1e-9) / scale
+
+
+def _speedup(subject: SubjectRecord, sampling: Sampling) -> Iterator[Proposal]:
+    speeds = subject.speeds
+    if not speeds.baseline_s or len(speeds.baseline_s) != len(speeds.compiled_s):
+        return
+    pairs = PairedLatencies(speeds.baseline_s, speeds.compiled_s)
+    check = judge_pairs(pairs, sampling=sampling, min_speedup=None)
+    if check.obtained is None or check.interval is None or not check.interval.low > 0:
+        basis = check.note if check.obtained is None else f"{len(speeds.baseline_s)} pairs leave no lower end"
+        yield Proposal(name="min_speedup", value=None, basis=basis)
+        return
+    basis = f"measured {check.obtained:.4g}, interval's lower end {check.interval.low:.4g} less 3 %"
+    yield Proposal(name="min_speedup", value=_floor(check.interval.low * 0.97, 2), basis=basis)
+
+
+def _latency(subject: SubjectRecord, sampling: Sampling) -> Iterator[Proposal]:
+    if subject.speeds.compiled_s:
+        check = judge_latencies(subject.speeds.compiled_s, sampling=sampling, max_latency_s=None)
+        measured = check.obtained if check.obtained is not None else math.nan
+        yield _ceiling("max_latency_s", measured, 1.05, 3, f"measured {measured:.4g} s, plus 5 %")
+
+
+def _memory_ratio(subject: SubjectRecord) -> Iterator[Proposal]:
+    base, cold = subject.baseline_process, subject.cold_process
+    if base is None or cold is None or SINCE_START in (base.peaks.kind, cold.peaks.kind):
+        return
+    measured = cold.peaks.steady_bytes / base.peaks.steady_bytes if base.peaks.steady_bytes > 0 else math.nan
+    yield _ceiling("max_memory_ratio", measured, 1.02, 3, f"measured {measured:.4g}, plus 2 %")
+
+
+def _peak(subject: SubjectRecord) -> Iterator[Proposal]:
+    cold = subject.cold_process
+    if cold is not None and cold.peaks.kind != SINCE_START:
+        measured = cold.peaks.steady_bytes / GIB
+        yield _ceiling("max_peak_gib", measured, 1.02, 3, f"measured {measured:.4f} GiB, plus 2 %")
+
+
+def _similarity(name: str, similarities: list[float | None]) -> Iterator[Proposal]:
+    measured = [value for value in similarities if value is not None]
+    if not measured:
+        return
+    worst = min(measured)
+    if not LOSSY_SSIM <= worst <= 1 + 1e-6:
+        basis = f"worst tile {worst:.4g}: how lossy a recipe may be is not measured but decided, set it by hand"
+        yield Proposal(name=name, value=None, basis=basis)
+        return
+    basis = f"worst tile {worst:.5g} of {len(measured)} pictures, twice its distance to 1, at least {LEAST_SSIM_MARGIN}"
+    yield Proposal(name=name, value=_floor(min(1 - 2 * (1 - worst), 1 - LEAST_SSIM_MARGIN), 3), basis=basis)
+
+
+def _startup(subject: SubjectRecord) -> Iterator[Proposal]:
+    cold, warm = subject.cold_process, subject.warm_process
+    if cold is None:
+        return
+    seconds = cold.load_s + cold.first_call_s
+    yield _ceiling("max_cold_start_s", seconds, 1.5, 1, f"measured {seconds:.4g} s, times 1.5")
+    if warm is None:
+        return
+    ratio = warm.first_call_s / cold.first_call_s if cold.first_call_s > 0 else math.nan
+    if not 0 < ratio < 0.95:
+        basis = f"measured {ratio:.3g}: primed caches saved nothing that could be held"
+        yield Proposal(name="max_warm_start_ratio", value=None, basis=basis)
+        return
+    basis = f"measured {ratio:.3g}, half of what primed caches saved may be lost"
+    yield Proposal(name="max_warm_start_ratio", value=math.ceil((1 + ratio) / 2 * 100 - 1e-9) / 100, basis=basis)
