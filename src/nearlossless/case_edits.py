@@ -45,7 +45,8 @@ def with_thresholds(
             item = tomlkit.item(value)
             item.comment(one_line(basis))
             table.add(name, item)
-        return tomlkit.dumps(document)
+        table.add(tomlkit.nl())
+        return tomlkit.dumps(document).rstrip("\n") + "\n"
     except (TOMLKitError, AttributeError, TypeError, ValueError) as error:
         raise EditError(f"{header} cannot be added ({error}); add the lines by hand") from error
 

@@ -145,13 +145,15 @@ def approve(
 
     try:
         offers = find_offers(report_dir, baselines)
-        is_about_figures = any(offer.missing for offer in offers) and not (report_dir / CANDIDATES).exists()
+        for offer in offers:
+            show_offer(offer, reason)
+        is_about_figures = any(offer.can_be_written for offer in offers) and not (report_dir / CANDIDATES).exists()
         candidates = [] if is_about_figures else find_candidates(report_dir, baselines)
         approve(candidates, reason, show)
         for offer in offers:
-            show_offer(offer, reason)
             if thresholds and offer.can_be_written:
-                typer.echo(f"written into {baselines / offer.case.name}: {accept(offer, baselines, reason)}")
+                record = accept(offer, baselines, reason)
+                typer.echo(f"{offer.subject.title}: {len(offer.missing)} threshold(s) written, record kept in {record}")
     except (ApprovalError, CaseError, RecordError, OSError) as error:
         raise fail(error) from None
     typer.echo(f"{len(candidates)} expected picture(s) taken over into {baselines}")

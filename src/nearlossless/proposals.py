@@ -126,7 +126,7 @@ def _similarity(name: str, similarities: list[float | None]) -> Iterator[Proposa
     measured = [value for value in similarities if value is not None]
     if not measured:
         return
-    worst = min(measured)
+    worst = min(measured) if all(map(math.isfinite, measured)) else math.nan
     if not LOSSY_SSIM <= worst <= 1 + 1e-6:
         basis = f"worst tile {worst:.4g}: how lossy a recipe may be is not measured but decided, set it by hand"
         yield Proposal(name=name, value=None, basis=basis)

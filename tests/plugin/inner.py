@@ -164,11 +164,11 @@ class Workspace:
         )
         return InnerRun(code=done.returncode, output=done.stdout, report=folder)
 
-    def approve(self, report: Path, reason: str) -> "subprocess.CompletedProcess[str]":
-        """Take candidates over with the installed console script."""
+    def approve(self, report: Path, reason: str, *options: str) -> "subprocess.CompletedProcess[str]":
+        """Take candidates or figures over with the installed console script."""
         program = Path(sys.executable).parent / "nearlossless"
         return subprocess.run(
-            [program, "approve", report, "--reason", reason, "--baselines", self.baselines],
+            [program, "approve", report, "--reason", reason, "--baselines", self.baselines, *options],
             cwd=self.folder,
             env=self.environment(),
             stdout=subprocess.PIPE,

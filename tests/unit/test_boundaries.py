@@ -88,10 +88,10 @@ def test_whole_path_of_an_import_is_absolute(file: str) -> None:
     [
         (("verdicts", "sequential"), (*HEAVY, "pytest", "pydantic")),
         (
-            ("gates", "cases", "case_files", "record", "timing", "report.table", "progress", "atomic"),
+            ("gates", "cases", "case_files", "record", "timing", "report.table", "progress", "atomic", "proposals"),
             (*HEAVY, "pytest"),
         ),
-        (("plugin", "cli", "run", "report.html", "report.markdown", "report.console"), HEAVY),
+        (("plugin", "cli", "run", "offers", "case_edits", "report.html", "report.markdown", "report.console"), HEAVY),
         (("worker", "processes", "baselines", "environment", "selection"), (*HEAVY, "pytest")),
     ],
     ids=lambda names: names[0],

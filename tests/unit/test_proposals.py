@@ -1,0 +1,147 @@
+"""Thresholds that a record could stand for: margins, both kinds of judging, and what is left out."""
+
+import math
+from collections.abc import Callable
+
+import pytest
+
+from nearlossless.cases import Sampling
+from nearlossless.gates import GIB, judge_memory, judge_speedup, judge_startup
+from nearlossless.proposals import Proposal, proposals
+from nearlossless.record import PictureRecord, Record, SizeRecord, SubjectRecord
+from nearlossless.thresholds import Thresholds
+from nearlossless.timing import PairedLatencies
+from nearlossless.verdicts import Outcome
+from nearlossless.worker import ProcessRun
+
+MakeRun = Callable[..., ProcessRun]
+JITTER = [1.0, 1.001, 0.999, 1.0005, 0.9995, 1.0, 1.001, 0.999]
+
+
+@pytest.fixture
+def measured(full_record: Record, process_run: MakeRun) -> SubjectRecord:
+    """A subject on CUDA: twice as fast, 2 GiB against 4, 10 s cold, half as long warm, one picture that fits."""
+    measured = full_record.subjects[0]
+    measured.device = "cuda"
+    measured.speeds.baseline_s = [2.0 * factor for factor in JITTER]
+    measured.speeds.compiled_s = [1.0 * factor for factor in reversed(JITTER)]
+    measured.baseline_process = process_run(steady_bytes=4 * GIB, kind="allocated")
+    measured.cold_process = process_run(steady_bytes=2 * GIB, load_s=2.0, first_call_s=8.0, kind="allocated")
+    measured.warm_process = process_run(steady_bytes=2 * GIB, first_call_s=4.0, kind="allocated")
+    measured.pictures = [
+        PictureRecord(prompt="x", seed=1, height=64, width=64, live_worst_tile_ssim=0.98, stored_worst_tile_ssim=0.999)
+    ]
+    measured.sizes = [SizeRecord(height=64, width=64, compiles=0, latency_s=1.0, live_worst_tile_ssim=0.97)]
+    return measured
+
+
+def proposed(measured: SubjectRecord) -> dict[str, float]:
+    """Every proposed value by its threshold."""
+    return {p.name: p.value for p in proposals(measured, Sampling()) if p.value is not None}
+
+
+def left_out(measured: SubjectRecord) -> dict[str, Proposal]:
+    """What is not proposed, by its threshold."""
+    return {p.name: p for p in proposals(measured, Sampling()) if p.value is None}
+
+
+def test_margins_are_as_stated(measured: SubjectRecord) -> None:
+    """Each value is the measured figure with its margin, rounded away from it."""
+    assert proposed(measured) == {
+        "min_speedup": pytest.approx(1.92, abs=0.021),
+        "max_memory_ratio": 0.51,
+        "max_latency_s": 1.05,
+        "max_peak_gib": 2.04,
+        "min_live_ssim": 0.94,
+        "min_stored_ssim": 0.99,
+        "max_cold_start_s": 15.0,
+        "max_warm_start_ratio": 0.75,
+    }
+
+
+def test_speedup_floor_lies_below_the_interval(measured: SubjectRecord) -> None:
+    """The floor is 3 % below what the interval excludes, so the same samples pass it."""
+    value = proposed(measured)["min_speedup"]
+    pairs = PairedLatencies(measured.speeds.baseline_s, measured.speeds.compiled_s)
+    assert judge_speedup(pairs, Sampling(), Thresholds(min_speedup=value)).outcome is Outcome.PASS
+    assert value < 2.0 * 0.97
+
+
+def test_same_record_passes_what_it_proposes(measured: SubjectRecord) -> None:
+    """Memory and start-up of the record are within the thresholds that it proposes."""
+    thresholds = Thresholds(**proposed(measured))
+    base, cold, warm = measured.baseline_process, measured.cold_process, measured.warm_process
+    assert base is not None
+    assert cold is not None
+    assert warm is not None
+    assert judge_memory(base, cold, thresholds).is_pass
+    assert judge_startup(cold, warm, thresholds).is_pass
+
+
+def test_cpu_with_baseline_gets_no_absolute_figures(measured: SubjectRecord) -> None:
+    """An instruction set names many machines: where a ratio can judge, nothing absolute is proposed for it."""
+    measured.device = "cpu"
+    assert not {"max_latency_s", "max_peak_gib"} & set(proposed(measured))
+
+
+@pytest.mark.parametrize("device", ["cpu", "cuda"])
+def test_without_baseline_absolute_figures_alone_are_proposed(measured: SubjectRecord, device: str) -> None:
+    """Where the baseline does not fit, latency and peak are proposed and nothing relative to it."""
+    measured.device, measured.baseline_does_not_fit = device, "too large for this machine"
+    found = set(proposed(measured))
+    assert {"max_latency_s", "max_peak_gib"} <= found
+    assert not {"min_speedup", "max_memory_ratio", "min_live_ssim"} & found
+
+
+@pytest.mark.parametrize(("similarity", "is_proposed"), [(0.9, True), (0.8999, False), (math.nan, False)])
+def test_lossy_pictures_propose_no_band(measured: SubjectRecord, similarity: float, is_proposed: bool) -> None:
+    """A worst tile below 0.9 is no rounding: its band is left to a person."""
+    measured.pictures[0].live_worst_tile_ssim = similarity
+    measured.sizes[0].live_worst_tile_ssim = 0.999
+    assert ("min_live_ssim" in proposed(measured)) is is_proposed
+    assert ("min_live_ssim" in left_out(measured)) is not is_proposed
+
+
+@pytest.mark.parametrize("change", [{"stored_foreign": ["hardware"]}, {"stored_problem": "none"}])
+def test_stored_band_comes_from_pictures_of_this_hardware(measured: SubjectRecord, change: dict[str, object]) -> None:
+    """Foreign or unusable stored pictures propose no band."""
+    measured.pictures = [measured.pictures[0].model_copy(update=change)]
+    assert "min_stored_ssim" not in proposed(measured)
+
+
+def test_clip_drop_is_left_to_a_person(measured: SubjectRecord) -> None:
+    """A drop near zero has no sound margin, and that is said."""
+    assert "by hand" in left_out(measured)["max_clip_drop"].basis
+
+
+@pytest.mark.parametrize(("warm_s", "is_proposed"), [(7.5, True), (7.6, False), (9.0, False)])
+def test_caches_that_save_nothing_propose_no_ratio(
+    measured: SubjectRecord, process_run: MakeRun, warm_s: float, is_proposed: bool
+) -> None:
+    """A warm first call as long as a cold one leaves nothing that a threshold could hold."""
+    measured.warm_process = process_run(first_call_s=warm_s)
+    assert ("max_warm_start_ratio" in proposed(measured)) is is_proposed
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf, 0.0, -1.0, 1e30])
+def test_impossible_figures_are_never_proposed(measured: SubjectRecord, process_run: MakeRun, value: float) -> None:
+    """Whatever a record claims, what no pipeline can take becomes no threshold."""
+    measured.speeds.compiled_s[3] = value
+    measured.cold_process = process_run(load_s=value, first_call_s=value, steady_bytes=0)
+    names = {"min_speedup", "max_latency_s", "max_memory_ratio", "max_peak_gib", "max_cold_start_s"}
+    if value == 1e30:  # one absurd sample: the median and the interval forgive it, or exclude nothing
+        names -= {"max_latency_s"}
+    assert not names & set(proposed(measured))
+
+
+def test_peak_since_start_is_not_proposed(measured: SubjectRecord, process_run: MakeRun) -> None:
+    """Where the steady peak cannot be told from compilation, no budget comes from it."""
+    measured.cold_process = process_run(kind="resident since start")
+    assert not {"max_memory_ratio", "max_peak_gib"} & set(proposed(measured))
+
+
+def test_nothing_measured_proposes_nothing(measured: SubjectRecord) -> None:
+    """A subject whose gates never ran proposes no threshold."""
+    measured.baseline_process = measured.cold_process = measured.warm_process = None
+    measured.speeds, measured.pictures, measured.sizes = type(measured.speeds)(), [], []
+    assert proposals(measured, Sampling()) == []
