@@ -33,6 +33,38 @@ def green(workspace: Workspace) -> InnerRun:
     return workspace.run("--recipe", "identity", report="green")
 
 
+NOTHING_APPLIES = '''"""A gate of which nothing applies."""
+
+import pytest
+
+from nearlossless.verdicts import Outcome, found, verdict
+
+
+@pytest.mark.gate("speedup")
+def test_nothing_applies(subject, gate):
+    """Every check needs the baseline."""
+    judged = gate(verdict("speedup", [found("speedup", Outcome.NOT_APPLICABLE, subject.baseline_does_not_fit)]))
+    assert judged.is_pass
+'''
+
+
+@pytest.fixture(scope="module")
+def neutral(make_workspace: MakeWorkspace) -> InnerRun:
+    """A user's own gate test that has nothing but checks against the baseline."""
+    workspace = make_workspace("neutral")
+    workspace.add_case(case_toml() + f'[overrides.cpu]\nbaseline_does_not_fit = "{REASON}"\n')
+    (workspace.folder / "gate" / "test_speedup.py").write_text(NOTHING_APPLIES, encoding="utf-8")
+    return workspace.run("-k", "speedup")
+
+
+def test_gate_of_which_nothing_applies_is_skipped_and_shown(neutral: InnerRun) -> None:
+    """It is neither green nor red: skipped by pytest, NOT_APPLICABLE with its reason in the record."""
+    assert (neutral.verdict("speedup").outcome, neutral.code) == (Outcome.NOT_APPLICABLE, 0), neutral.output
+    assert "1 skipped" in neutral.output
+    assert " passed" not in neutral.output
+    assert REASON in neutral.output
+
+
 @pytest.fixture(scope="module")
 def red(workspace: Workspace) -> InnerRun:
     """Planted failures of latency, pictures and shapes."""
