@@ -1,16 +1,23 @@
 """The five questions: what was measured, held against a case's thresholds, gives a verdict. Pure, like `verdicts`."""
 
+import math
 from collections.abc import Sequence
 
 from nearlossless.cases import Sampling
 from nearlossless.memory import SINCE_START
-from nearlossless.record import PictureRecord, SizeRecord
+from nearlossless.record import ParityRecord, PictureRecord, SizeRecord, StepParity
 from nearlossless.thresholds import Thresholds
 from nearlossless.timing import PairedLatencies, judge_pairs
 from nearlossless.verdicts import Check, Outcome, Verdict, at_least, at_most, found, verdict
 from nearlossless.worker import ProcessRun
 
 GIB = 1024**3
+PARITY = "step parity"
+# The largest of thousands of rounding errors scatters more than their RMS: harmless compilations of the miniature move
+# the RMS by 6 % and the largest by 79 %, so that it may be twice as far off.
+LARGEST_ALLOWANCE = 2.0
+# Of the RMS error; a bias adds up from step to step. SGLang admits kernels by the same quarter.
+MAX_BIAS_SHARE = 0.25
 
 
 def judge_speedup(pairs: PairedLatencies, sampling: Sampling, thresholds: Thresholds) -> Verdict:
@@ -80,12 +87,65 @@ def _size_check(size: SizeRecord, thresholds: Thresholds) -> Check:
     return at_least("live worst-tile SSIM", size.live_worst_tile_ssim, thresholds.min_live_ssim, of=of)
 
 
-def judge_quality(pictures: Sequence[PictureRecord], thresholds: Thresholds) -> Verdict:
-    """Is every picture still the same, beside the live baseline and beside what is stored?"""
-    checks: list[Check] = []
+def judge_quality(
+    pictures: Sequence[PictureRecord], thresholds: Thresholds, parity: ParityRecord, *, no_pictures: str | None = None
+) -> Verdict:
+    """
+    Is every picture still the same, beside the live baseline and beside what is stored, and every step as exact?
+
+    `no_pictures` says why none was drawn; step parity then judges alone.
+    """
+    checks = parity_checks(parity, thresholds)
+    if no_pictures is not None:
+        checks.append(found("pictures", Outcome.NOT_APPLICABLE, no_pictures))
+    elif not pictures:
+        checks.append(found("pictures", Outcome.NOT_COMPARABLE, "none was drawn"))
     for picture in pictures:
         checks += _picture_checks(picture, thresholds)
     return verdict("quality", checks)
+
+
+def parity_checks(parity: ParityRecord, thresholds: Thresholds) -> list[Check]:
+    """Of each figure of step parity the worst step, and every step that has a problem."""
+    if parity.not_applicable is not None:
+        return [found(PARITY, Outcome.NOT_APPLICABLE, parity.not_applicable)]
+    if parity.problem is not None or not parity.steps:
+        return [found(PARITY, Outcome.NOT_COMPARABLE, parity.problem or "no step was measured")]
+    divergence = f"; {parity.divergence}" if parity.divergence is not None else ""
+    for step in parity.steps:
+        if step.problem is not None:
+            return [found(PARITY, Outcome.REGRESSION, f"{step.problem}{divergence}", of=f"step {step.step + 1}")]
+    ceiling = thresholds.max_parity_ratio
+    figures: dict[str, tuple[str, float | None]] = {
+        PARITY: ("ratio", ceiling),
+        f"{PARITY}, largest error": ("max_ratio", None if ceiling is None else LARGEST_ALLOWANCE * ceiling),
+        f"{PARITY}, bias": ("bias_share", MAX_BIAS_SHARE),
+    }
+    checks = []
+    for name, (figure, threshold) in figures.items():
+        worst = max(parity.steps, key=lambda step: _or_infinite(getattr(step, figure)))
+        note = _step_note(worst, parity) + divergence
+        checks.append(at_most(name, getattr(worst, figure), threshold, of=f"step {worst.step + 1}", note=note))
+    return checks
+
+
+def _or_infinite(value: float | None) -> float:
+    return math.inf if value is None or math.isnan(value) else value
+
+
+def _step_note(step: StepParity, parity: ParityRecord) -> str:
+    if step.baseline_rms is None:
+        return "nothing finite to compare"
+    return (
+        f"worst of {len(parity.steps)}; RMS from {parity.reference}: baseline {step.baseline_rms:.3g},"
+        f" compiled {step.compiled_rms:.3g}; bias {step.bias:.2g}"
+    )
+
+
+def is_parity_regression(step: StepParity, thresholds: Thresholds) -> bool:
+    """Whether one step alone is one."""
+    checks = parity_checks(ParityRecord(steps=[step]), thresholds)
+    return any(check.outcome is Outcome.REGRESSION for check in checks)
 
 
 def _picture_checks(picture: PictureRecord, thresholds: Thresholds) -> list[Check]:

@@ -92,12 +92,18 @@ class Verdict:
 
 
 def verdict(gate: str, checks: Sequence[Check]) -> Verdict:
-    """The worst of the checks; the reason tells the ones that decided, furthest off first. No check: NOT_COMPARABLE."""
+    """
+    The worst of the checks; the reason tells the ones that decided, furthest off first. No check: NOT_COMPARABLE.
+
+    Checks that are NOT_APPLICABLE decide nothing unless there are no others, and are told in any case.
+    """
     if not checks:
         return stopped(gate, Outcome.NOT_COMPARABLE, "nothing was checked")
     outcome = max((check.outcome for check in checks), key=_SEVERITY.index)
     deciding = sorted((check for check in checks if check.outcome is outcome), key=_headroom)
     told = _closest(deciding) if outcome is Outcome.PASS else _furthest(deciding)
+    if outcome is not Outcome.NOT_APPLICABLE:
+        told += [f"{check} (not applicable)" for check in checks if check.outcome is Outcome.NOT_APPLICABLE]
     return Verdict(gate=gate, outcome=outcome, reason="\n".join(told), checks=tuple(checks))
 
 

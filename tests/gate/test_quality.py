@@ -10,6 +10,8 @@ from nearlossless.selection import Subject
 
 @pytest.mark.gate("quality")
 def test_quality(subject: Subject, pictures: SubjectRecord, gate: Concluding) -> None:
-    """Every picture matches the live baseline and the stored one, tile by tile, and follows its prompt as well."""
-    verdict = gate(judge_quality(pictures.pictures, subject.thresholds))
+    """Every denoising step is as exact as the baseline's, and every picture matches the live and the stored one."""
+    verdict = gate(
+        judge_quality(pictures.pictures, subject.thresholds, pictures.parity, no_pictures=pictures.no_pictures)
+    )
     assert verdict.is_pass, str(verdict)
