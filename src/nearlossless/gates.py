@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 from nearlossless.cases import Sampling
 from nearlossless.memory import SINCE_START
@@ -111,10 +112,9 @@ def parity_checks(parity: ParityRecord, thresholds: Thresholds) -> list[Check]:
         return [found(PARITY, Outcome.NOT_APPLICABLE, parity.not_applicable)]
     if parity.problem is not None or not parity.steps:
         return [found(PARITY, Outcome.NOT_COMPARABLE, parity.problem or "no step was measured")]
-    divergence = f"; {parity.divergence}" if parity.divergence is not None else ""
     for step in parity.steps:
         if step.problem is not None:
-            return [found(PARITY, Outcome.REGRESSION, f"{step.problem}{divergence}", of=f"step {step.step + 1}")]
+            return [_located(found(PARITY, Outcome.REGRESSION, step.problem, of=f"step {step.step + 1}"), parity)]
     ceiling = thresholds.max_parity_ratio
     figures: dict[str, tuple[str, float | None]] = {
         PARITY: ("ratio", ceiling),
@@ -124,21 +124,32 @@ def parity_checks(parity: ParityRecord, thresholds: Thresholds) -> list[Check]:
     checks = []
     for name, (figure, threshold) in figures.items():
         worst = max(parity.steps, key=lambda step: _or_infinite(getattr(step, figure)))
-        note = _step_note(worst, parity) + divergence
-        checks.append(at_most(name, getattr(worst, figure), threshold, of=f"step {worst.step + 1}", note=note))
-    return checks
+        of, note = f"step {worst.step + 1}", _step_note(worst, figure, parity)
+        checks.append(at_most(name, getattr(worst, figure), threshold, of=of, note=note))
+    first = next((i for i, check in enumerate(checks) if check.outcome is Outcome.REGRESSION), None)
+    return [_located(check, parity) if i == first else check for i, check in enumerate(checks)]
+
+
+def _located(check: Check, parity: ParityRecord) -> Check:
+    return check if parity.divergence is None else replace(check, note=f"{check.note}; {parity.divergence}")
 
 
 def _or_infinite(value: float | None) -> float:
     return math.inf if value is None or math.isnan(value) else value
 
 
-def _step_note(step: StepParity, parity: ParityRecord) -> str:
-    if step.baseline_rms is None:
+def _step_note(step: StepParity, figure: str, parity: ParityRecord) -> str:
+    shown = {
+        "ratio": ("RMS", step.baseline_rms, step.compiled_rms),
+        "max_ratio": ("largest", step.baseline_max, step.compiled_max),
+        "bias_share": ("mean", step.baseline_bias, step.compiled_bias),
+    }
+    kind, baseline, compiled = shown[figure]
+    if baseline is None or compiled is None:
         return "nothing finite to compare"
     return (
-        f"worst of {len(parity.steps)}; RMS from {parity.reference}: baseline {step.baseline_rms:.3g},"
-        f" compiled {step.compiled_rms:.3g}; bias {step.bias:.2g}"
+        f"worst of {len(parity.steps)}; {kind} error against {parity.reference}: baseline {baseline:.3g},"
+        f" compiled {compiled:.3g}"
     )
 
 

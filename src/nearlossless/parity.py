@@ -185,8 +185,8 @@ def compare_tensors(step: int, baseline: "Tensor", compiled: "Tensor", reference
     baseline_max, compiled_max = float((base - ref).abs().max()), float((comp - ref).abs().max())
     floor_rms = max(eps * ROUNDING_RMS * reference_rms, tiny)
     floor_max = max(eps * ROUNDING_MAX * float(ref.abs().max()), tiny)
-    bias = float((comp - ref).mean())
-    beyond_chance = max(0.0, abs(bias) - SAMPLING_ERRORS * compiled_rms / math.sqrt(count))
+    compiled_bias = float((comp - ref).mean())
+    beyond_chance = max(0.0, abs(compiled_bias) - SAMPLING_ERRORS * compiled_rms / math.sqrt(count))
     return StepParity(
         step=step,
         problem=problem,
@@ -195,7 +195,8 @@ def compare_tensors(step: int, baseline: "Tensor", compiled: "Tensor", reference
         compiled_rms=compiled_rms,
         baseline_max=baseline_max,
         compiled_max=compiled_max,
-        bias=bias,
+        baseline_bias=float((base - ref).mean()),
+        compiled_bias=compiled_bias,
         ratio=compiled_rms / max(baseline_rms, floor_rms),
         max_ratio=compiled_max / max(baseline_max, floor_max),
         bias_share=beyond_chance / max(compiled_rms, floor_rms),

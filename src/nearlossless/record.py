@@ -75,8 +75,8 @@ class StepParity(_Part):
     """
     Distances of a denoiser's output at one step (from 0) to a reference one precision up; None: nothing was finite.
 
-    `ratio` and `max_ratio` are the compiled one's in units of the baseline's, `bias` is the compiled one's mean error,
-    `bias_share` the part of it that chance does not explain, in units of the RMS error.
+    `ratio` and `max_ratio` are the compiled one's RMS and largest error in units of the baseline's. A bias is a mean
+    error; `bias_share` is what chance does not explain of the compiled one's, in units of its RMS error.
     """
 
     step: int
@@ -86,7 +86,8 @@ class StepParity(_Part):
     compiled_rms: float | None = None
     baseline_max: float | None = None
     compiled_max: float | None = None
-    bias: float | None = None
+    baseline_bias: float | None = None
+    compiled_bias: float | None = None
     ratio: float | None = None
     max_ratio: float | None = None
     bias_share: float | None = None
