@@ -19,7 +19,11 @@ class _Upcasting(UserDict[str, Any]):
         self._to = to
 
     def __getitem__(self, name: str) -> Any:
-        return upcast(self.data[name], self._to)
+        tensor = self.data[name]
+        converted = upcast(tensor, self._to)
+        if tensor is not None and tensor.requires_grad and not converted.requires_grad:
+            converted.requires_grad_()  # torch.matmul chooses its kernel by it, even where no gradient is taken
+        return converted
 
 
 def map_tensors(value: Any, change: "Callable[[Tensor], Tensor]") -> Any:
