@@ -66,6 +66,9 @@ class Generation(Strict):
         (16, LARGEST_SIDE), description="Shortest and longest side that the model draws."
     )
     size_steps: int = Field(2, ge=1, description="Denoising steps of a picture that is drawn for its size only.")
+    parity_steps: int | None = Field(
+        None, ge=2, description="Steps at which step parity is measured, first and last among them; None: six."
+    )
 
     @model_validator(mode="after")
     def _sane_sizes(self) -> Self:

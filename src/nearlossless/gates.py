@@ -1,10 +1,12 @@
 """The five questions: what was measured, held against a case's thresholds, gives a verdict. Pure, like `verdicts`."""
 
+import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 from nearlossless.cases import Sampling
 from nearlossless.memory import SINCE_START
-from nearlossless.record import PictureRecord, SizeRecord
+from nearlossless.record import ParityRecord, PictureRecord, SizeRecord, StepParity
 from nearlossless.thresholds import Thresholds
 from nearlossless.timing import PairedLatencies, judge_latencies, judge_pairs
 from nearlossless.verdicts import Check, Outcome, Verdict, at_least, at_most, found, verdict
@@ -12,6 +14,12 @@ from nearlossless.worker import ProcessRun
 
 GIB = 1024**3
 LIVE_SSIM = "live worst-tile SSIM"
+PARITY = "step parity"
+# The largest of thousands of rounding errors scatters more than their RMS: harmless compilations of the miniature move
+# the RMS by 6 % and the largest by 79 %, so that it may be twice as far off.
+LARGEST_ALLOWANCE = 2.0
+# Of the RMS error; a bias adds up from step to step. SGLang admits kernels by the same quarter.
+MAX_BIAS_SHARE = 0.25
 
 
 def judge_speedup(
@@ -118,20 +126,83 @@ def _size_check(size: SizeRecord, thresholds: Thresholds) -> Check:
 
 
 def judge_quality(
-    pictures: Sequence[PictureRecord], thresholds: Thresholds, *, baseline_does_not_fit: str | None = None
+    pictures: Sequence[PictureRecord],
+    parity: ParityRecord,
+    thresholds: Thresholds,
+    *,
+    no_pictures: str | None = None,
+    baseline_does_not_fit: str | None = None,
 ) -> Verdict:
     """
-    Is every picture still the same, beside the live baseline and beside what is stored?
+    Is every picture still the same, beside the live baseline and beside what is stored, and every step as exact?
 
-    Where the baseline does not fit, the stored picture and its CLIP score judge alone.
+    `no_pictures` says why none was drawn; step parity then judges alone. Where the baseline does not fit, the stored
+    picture and its CLIP score judge alone.
     """
-    checks: list[Check] = []
-    if pictures and baseline_does_not_fit is not None:
+    checks = parity_checks(parity, thresholds)
+    if no_pictures is not None:
+        checks.append(found("pictures", Outcome.NOT_APPLICABLE, no_pictures))
+    elif not pictures:
+        checks.append(found("pictures", Outcome.NOT_COMPARABLE, "none was drawn"))
+    elif baseline_does_not_fit is not None:
         names = (LIVE_SSIM, "CLIP drop from live")
         checks += [found(name, Outcome.NOT_APPLICABLE, baseline_does_not_fit) for name in names]
     for picture in pictures:
         checks += _picture_checks(picture, thresholds, has_baseline=baseline_does_not_fit is None)
     return verdict("quality", checks)
+
+
+def parity_checks(parity: ParityRecord, thresholds: Thresholds) -> list[Check]:
+    """Of each figure of step parity the worst step, and every step that has a problem."""
+    if parity.not_applicable is not None:
+        return [found(PARITY, Outcome.NOT_APPLICABLE, parity.not_applicable)]
+    if parity.problem is not None or not parity.steps:
+        return [found(PARITY, Outcome.NOT_COMPARABLE, parity.problem or "no step was measured")]
+    for step in parity.steps:
+        if step.problem is not None:
+            return [_located(found(PARITY, Outcome.REGRESSION, step.problem, of=f"step {step.step + 1}"), parity)]
+    ceiling = thresholds.max_parity_ratio
+    figures: dict[str, tuple[str, float | None]] = {
+        PARITY: ("ratio", ceiling),
+        f"{PARITY}, largest error": ("max_ratio", None if ceiling is None else LARGEST_ALLOWANCE * ceiling),
+        f"{PARITY}, bias": ("bias_share", MAX_BIAS_SHARE),
+    }
+    checks = []
+    for name, (figure, threshold) in figures.items():
+        worst = max(parity.steps, key=lambda step: _or_infinite(getattr(step, figure)))
+        of, note = f"step {worst.step + 1}", _step_note(worst, figure, parity)
+        checks.append(at_most(name, getattr(worst, figure), threshold, of=of, note=note))
+    first = next((i for i, check in enumerate(checks) if check.outcome is Outcome.REGRESSION), None)
+    return [_located(check, parity) if i == first else check for i, check in enumerate(checks)]
+
+
+def _located(check: Check, parity: ParityRecord) -> Check:
+    return check if parity.divergence is None else replace(check, note=f"{check.note}; {parity.divergence}")
+
+
+def _or_infinite(value: float | None) -> float:
+    return math.inf if value is None or math.isnan(value) else value
+
+
+def _step_note(step: StepParity, figure: str, parity: ParityRecord) -> str:
+    shown = {
+        "ratio": ("RMS", step.baseline_rms, step.compiled_rms),
+        "max_ratio": ("largest", step.baseline_max, step.compiled_max),
+        "bias_share": ("mean", step.baseline_bias, step.compiled_bias),
+    }
+    kind, baseline, compiled = shown[figure]
+    if baseline is None or compiled is None:
+        return "nothing finite to compare"
+    return (
+        f"worst of {len(parity.steps)}; {kind} error against {parity.reference}: baseline {baseline:.3g},"
+        f" compiled {compiled:.3g}"
+    )
+
+
+def is_parity_regression(step: StepParity, thresholds: Thresholds) -> bool:
+    """Whether one step alone is one."""
+    checks = parity_checks(ParityRecord(steps=[step]), thresholds)
+    return any(check.outcome is Outcome.REGRESSION for check in checks)
 
 
 def _picture_checks(picture: PictureRecord, thresholds: Thresholds, *, has_baseline: bool) -> list[Check]:

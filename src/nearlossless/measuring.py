@@ -1,5 +1,6 @@
 """Measurements that need both pipelines or several processes, put together for one subject."""
 
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,22 +12,29 @@ from nearlossless.backends import BackendError
 from nearlossless.baselines import CANDIDATES, EXPECTED
 from nearlossless.cases import Case
 from nearlossless.comparison import Comparison, compare_pictures, tripped
+from nearlossless.divergence import first_divergence
 from nearlossless.environment import Fingerprint, hardware_folder, restored_torch_settings
+from nearlossless.gates import is_parity_regression
+from nearlossless.parity import chosen_steps, compare_step, record_calls, reference_dtype
 from nearlossless.pipelines.compiling import build_alone, build_compiled, check_baseline_unchanged
 from nearlossless.pipelines.drawing import call, draw, step_timer
 from nearlossless.pipelines.requests import Request, requests, size_requests
 from nearlossless.processes import WorkerError, cache_environment, run_worker
 from nearlossless.progress import Progress
 from nearlossless.quality import clip_scorer, judge_folder, ssim
-from nearlossless.record import PictureRecord, SizeRecord, Speeds
+from nearlossless.record import ParityRecord, PictureRecord, SizeRecord, Speeds
 from nearlossless.selection import Subject
 from nearlossless.shapes import counted_compiles, warmup_sizes
 from nearlossless.timing import PairedLatencies, measure_alone, measure_pairs, synchronizer, timed
+from nearlossless.upcasting import upcast_copy
 from nearlossless.verdicts import Check
 from nearlossless.worker import Job, ProcessRun
 
 if TYPE_CHECKING:
     from PIL import Image
+
+
+DENOISERS = ("transformer", "unet")
 
 
 class BaselineError(Exception):
@@ -271,3 +279,39 @@ def measure_pictures(
             records.append(record)
             progress.say(f"pictures: {len(records)} of {total}")
     return records, comparison.written
+
+
+def _denoiser(pipeline: Any) -> Any:
+    return next((part for name in DENOISERS if callable(part := getattr(pipeline, name, None))), None)
+
+
+def measure_parity(baseline: Any | None, compiled: Any, subject: Subject, progress: Progress) -> ParityRecord:
+    """
+    Step parity of the two pipelines' denoisers on the case's first request.
+
+    Raises:
+        BackendError: The compiled denoiser fails on the baseline's inputs.
+    """
+    reason = subject.baseline_does_not_fit or subject.recipe.not_applicable.get("parity")
+    if reason is not None:
+        return ParityRecord(not_applicable=reason)
+    original, other = _denoiser(baseline), _denoiser(compiled)
+    if original is None or other is None:
+        whose = "baseline" if original is None else "compiled"
+        return ParityRecord(problem=f"the {whose} pipeline has no {' or '.join(DENOISERS)} that can be called")
+    generation, ceiling = subject.case.generation, subject.thresholds.max_parity_ratio
+    steps = chosen_steps(generation.steps, generation.parity_steps)
+    with progress.phase(f"step parity: {len(steps)} of {generation.steps} steps"):
+        calls = record_calls(original, partial(draw, baseline, generation, requests(generation)[0]), steps)
+        if not calls:
+            return ParityRecord(problem="the baseline pipeline drew without calling its denoiser")
+        to = reference_dtype(calls[0].outputs)
+        reference, parity = upcast_copy(original, to), ParityRecord(reference=str(to).removeprefix("torch."))
+        for call in calls:
+            step = compare_step(call, other, reference)
+            parity.steps.append(step)
+            if parity.divergence is None and is_parity_regression(step, subject.thresholds):
+                progress.say(f"step parity: looking for what diverges at step {step.step + 1}")
+                where = first_divergence(call, original, other, reference, max_ratio=ceiling or math.inf)
+                parity.divergence = f"at step {step.step + 1} {where}"
+    return parity

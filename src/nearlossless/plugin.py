@@ -319,9 +319,17 @@ def pictures(
     progress: Progress,
     request: pytest.FixtureRequest,
 ) -> SubjectRecord:
-    """Every picture of the case drawn by both pipelines, compared and scored; candidates written when asked for."""
-    from nearlossless.measuring import measure_pictures
+    """
+    Step parity, then every picture of the case drawn by both pipelines, compared and scored.
 
+    Candidates are written when asked for. Synthetic weights draw no pictures.
+    """
+    from nearlossless.measuring import measure_parity, measure_pictures
+
+    subject_record.parity = measure_parity(baseline_pipeline, compiled_pipeline, subject, progress)
+    if subject.case.model.weights == "synthetic":
+        subject_record.no_pictures = "synthetic weights draw no pictures worth comparing"
+        return subject_record
     run = request.config.stash[RUN]
     subject_record.pictures, candidates = measure_pictures(
         baseline_pipeline,

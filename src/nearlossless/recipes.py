@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 from pydantic import Field, field_validator
 
-from nearlossless.fields import Device, Gate, Reason, Strict
+from nearlossless.fields import Device, NotApplicable, Reason, Strict
 from nearlossless.thresholds import Thresholds
 
 BUILT_IN_BACKENDS = ("inductor", "nexfort")
@@ -28,8 +28,8 @@ class Recipe(Strict):
     )
     options: dict[str, Any] = Field(default_factory=dict)
     thresholds: Thresholds = Thresholds()
-    not_applicable: dict[Gate, Reason] = Field(
-        default_factory=dict, description="Gates that make no sense for this recipe, each with its reason."
+    not_applicable: dict[NotApplicable, Reason] = Field(
+        default_factory=dict, description="What makes no sense for this recipe: gates, or 'parity', each with a reason."
     )
 
     @field_validator("backend")

@@ -71,6 +71,38 @@ class PictureRecord(_Part):
     obtained_file: str | None = None
 
 
+class StepParity(_Part):
+    """
+    Distances of a denoiser's output at one step (from 0) to a reference one precision up; None: nothing was finite.
+
+    `ratio` and `max_ratio` are the compiled one's RMS and largest error in units of the baseline's. A bias is a mean
+    error; `bias_share` is what chance does not explain of the compiled one's, in units of its RMS error.
+    """
+
+    step: int
+    problem: str | None = None
+    reference_rms: float | None = None
+    baseline_rms: float | None = None
+    compiled_rms: float | None = None
+    baseline_max: float | None = None
+    compiled_max: float | None = None
+    baseline_bias: float | None = None
+    compiled_bias: float | None = None
+    ratio: float | None = None
+    max_ratio: float | None = None
+    bias_share: float | None = None
+
+
+class ParityRecord(_Part):
+    """Step parity at the chosen steps, or why there is none."""
+
+    steps: list[StepParity] = Field(default_factory=list)
+    reference: str = ""  # its dtype
+    divergence: str | None = None  # where the first failing step diverges
+    problem: str | None = None
+    not_applicable: str | None = None
+
+
 class SizeRecord(_Part):
     """One size of the shapes gate."""
 
@@ -107,6 +139,8 @@ class SubjectRecord(_Part):
     warm_process: ProcessRun | None = None
     speeds: Speeds = Field(default_factory=Speeds)
     pictures: list[PictureRecord] = Field(default_factory=list)
+    no_pictures: str | None = None  # why none was drawn
+    parity: ParityRecord = Field(default_factory=ParityRecord)
     graphs: int | None = None  # compiled by Dynamo when the pipeline was built and first called
     sizes: list[SizeRecord] = Field(default_factory=list)
     references: dict[str, tuple[Reference, ...]] = Field(default_factory=dict)

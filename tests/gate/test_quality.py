@@ -10,7 +10,14 @@ from nearlossless.selection import Subject
 
 @pytest.mark.gate("quality")
 def test_quality(subject: Subject, pictures: SubjectRecord, gate: Concluding) -> None:
-    """Every picture matches the live baseline and the stored one, tile by tile, and follows its prompt as well."""
-    reason = subject.baseline_does_not_fit
-    verdict = gate(judge_quality(pictures.pictures, subject.thresholds, baseline_does_not_fit=reason))
+    """Every denoising step is as exact as the baseline's, and every picture matches the live and the stored one."""
+    verdict = gate(
+        judge_quality(
+            pictures.pictures,
+            pictures.parity,
+            subject.thresholds,
+            no_pictures=pictures.no_pictures,
+            baseline_does_not_fit=subject.baseline_does_not_fit,
+        )
+    )
     assert verdict.is_pass, str(verdict)

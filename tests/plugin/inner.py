@@ -30,6 +30,7 @@ IDENTITY: Mapping[str, str] = {"identity": 'backend = "planted_backends:identity
 LOOSE: Mapping[str, float] = {
     "min_speedup": 0.05,
     "max_memory_ratio": 3.0,
+    "max_parity_ratio": 1.5,
     "min_live_ssim": 0.95,
     "min_stored_ssim": 0.95,
     "max_clip_drop": 50.0,

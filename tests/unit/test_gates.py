@@ -15,13 +15,17 @@ from nearlossless.gates import (
     judge_speedup,
     judge_startup,
 )
-from nearlossless.record import PictureRecord, SizeRecord
+from nearlossless.record import ParityRecord, PictureRecord, SizeRecord, StepParity
 from nearlossless.thresholds import Thresholds
 from nearlossless.timing import PairedLatencies
 from nearlossless.verdicts import Outcome, Verdict
 from nearlossless.worker import ProcessRun
 
-QUALITY = Thresholds(min_live_ssim=0.99, min_stored_ssim=0.98, foreign_min_stored_ssim=0.9, max_clip_drop=0.5)
+QUALITY = Thresholds(
+    min_live_ssim=0.99, min_stored_ssim=0.98, foreign_min_stored_ssim=0.9, max_clip_drop=0.5, max_parity_ratio=1.5
+)
+ABSENT = ParityRecord(not_applicable="the baseline does not fit this GPU")
+EXACT = ParityRecord(steps=[StepParity(step=0, ratio=1.0, max_ratio=1.0, bias_share=0.0)])
 MakeRun = Callable[..., ProcessRun]
 
 
@@ -43,7 +47,7 @@ def picture_record(**changes: object) -> PictureRecord:
 
 def quality_of(thresholds: Thresholds = QUALITY, **changes: Any) -> Verdict:
     """The quality verdict on one picture with `changes`."""
-    return judge_quality([picture_record(**changes)], thresholds)
+    return judge_quality([picture_record(**changes)], EXACT, thresholds)
 
 
 def size_record(*, compiles: int = 0, problems: tuple[str, ...] = ()) -> SizeRecord:
@@ -159,7 +163,7 @@ def test_quality_passes_when_both_anchors_agree() -> None:
 
 def test_quality_without_pictures_is_not_comparable() -> None:
     """No picture was compared: not green."""
-    assert judge_quality([], QUALITY).outcome is Outcome.NOT_COMPARABLE
+    assert judge_quality([], EXACT, QUALITY).outcome is Outcome.NOT_COMPARABLE
 
 
 @pytest.mark.parametrize(
@@ -205,7 +209,7 @@ def test_foreign_picture_without_band_is_not_comparable() -> None:
 def test_one_bad_picture_among_good_ones_fails() -> None:
     """Judgement is by the worst picture, not by the mean."""
     pictures = [picture_record() for _ in range(9)] + [picture_record(live_worst_tile_ssim=0.5, seed=99)]
-    verdict = judge_quality(pictures, QUALITY)
+    verdict = judge_quality(pictures, EXACT, QUALITY)
     assert verdict.outcome is Outcome.REGRESSION
     assert "seed 99" in verdict.reason
 
@@ -283,14 +287,14 @@ def test_missing_baseline_needs_its_reason(process_run: MakeRun) -> None:
 def test_quality_without_baseline_is_held_against_the_stored(changes: dict[str, Any], outcome: Outcome) -> None:
     """Without a baseline the stored picture and its score judge; missing ones are not green."""
     alone = {"live_worst_tile_ssim": None, "baseline_clip": None}
-    verdict = judge_quality([picture_record(**alone | changes)], QUALITY, baseline_does_not_fit=NO_BASELINE)
+    verdict = judge_quality([picture_record(**alone | changes)], ABSENT, QUALITY, baseline_does_not_fit=NO_BASELINE)
     assert verdict.outcome is outcome
     assert outcomes_of(verdict)["live worst-tile SSIM"] is Outcome.NOT_APPLICABLE
 
 
 def test_quality_without_baseline_and_pictures_is_not_comparable() -> None:
     """No picture was compared: that live checks do not apply makes it no better."""
-    assert judge_quality([], QUALITY, baseline_does_not_fit=NO_BASELINE).outcome is Outcome.NOT_COMPARABLE
+    assert judge_quality([], ABSENT, QUALITY, baseline_does_not_fit=NO_BASELINE).outcome is Outcome.NOT_COMPARABLE
 
 
 @pytest.mark.parametrize(

@@ -3,12 +3,25 @@
 from pathlib import Path
 from typing import Any
 
-from nearlossless.record import Record, SubjectRecord
+from nearlossless.record import Record, StepParity, SubjectRecord
 from nearlossless.report.published import labels, published
 from nearlossless.report.table import HEADINGS, performance_rows
 
 _TEMPLATES = Path(__file__).parent / "templates"
+_PARITY = {
+    "RMS, baseline": "baseline_rms",
+    "RMS, compiled": "compiled_rms",
+    "ratio": "ratio",
+    "largest, baseline": "baseline_max",
+    "largest, compiled": "compiled_max",
+    "mean, compiled": "compiled_bias",
+}
 _REDNESS = ("REGRESSION", "NOT_COMPARABLE", "INCONCLUSIVE", "PASS", "NOT_APPLICABLE")
+
+
+def _parity_row(step: StepParity) -> tuple[int, list[str], str]:
+    values = [getattr(step, figure) for figure in _PARITY.values()]
+    return step.step + 1, ["-" if value is None else f"{value:.3g}" for value in values], step.problem or "-"
 
 
 def _view(subject: SubjectRecord) -> dict[str, Any]:
@@ -23,6 +36,7 @@ def _view(subject: SubjectRecord) -> dict[str, Any]:
             (*row.cells(), *(cell for column in columns for cell in column.row(row.label).cells()[1:])) for row in rows
         ],
         "published": columns,
+        "parity": [_parity_row(step) for step in subject.parity.steps],
         "pictures": sorted(subject.pictures, key=lambda p: p.live_worst_tile_ssim or 0.0),
     }
 
@@ -39,4 +53,9 @@ def render_html(record: Record) -> str:
         lstrip_blocks=True,
     )
     template = environment.get_template("report.html.jinja")
-    return template.render(record=record, subjects=[_view(s) for s in record.subjects], headings=HEADINGS)
+    return template.render(
+        record=record,
+        subjects=[_view(subject) for subject in record.subjects],
+        headings=HEADINGS,
+        parity_headings=list(_PARITY),
+    )
