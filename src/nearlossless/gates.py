@@ -51,15 +51,9 @@ def judge_startup(cold: ProcessRun, warm: ProcessRun, thresholds: Thresholds) ->
     )
 
 
-def judge_shapes(sizes: Sequence[SizeRecord], thresholds: Thresholds, *, graphs: int | None = None) -> Verdict:
-    """
-    Does cycling the sizes compile nothing, and is every picture of it the baseline's?
-
-    `graphs` counts what Dynamo compiled beforehand, for recipes that must have compiled something.
-    """
+def judge_shapes(sizes: Sequence[SizeRecord], thresholds: Thresholds) -> Verdict:
+    """Does cycling the sizes compile nothing, and is every picture of it the baseline's?"""
     checks = [_size_check(size, thresholds) for size in sizes if size.problems or thresholds.min_live_ssim is not None]
-    if graphs is not None:
-        checks.append(at_least("graphs compiled beforehand", graphs, 1))
     if sizes:
         compiled = [f"{size.width}x{size.height}: {size.compiles}" for size in sizes if size.compiles]
         checks.append(

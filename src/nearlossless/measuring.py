@@ -11,10 +11,11 @@ from nearlossless.backends import BackendError
 from nearlossless.baselines import CANDIDATES, EXPECTED
 from nearlossless.cases import Case
 from nearlossless.comparison import Comparison, compare_pictures, tripped
+from nearlossless.effect import Effect, measure_effect
 from nearlossless.environment import Fingerprint, hardware_folder, restored_torch_settings
 from nearlossless.pipelines.compiling import build_compiled, check_baseline_unchanged
 from nearlossless.pipelines.drawing import call, draw, step_timer
-from nearlossless.pipelines.requests import Request, requests, size_requests
+from nearlossless.pipelines.requests import Request, requests, short_request, size_requests
 from nearlossless.processes import WorkerError, cache_environment, run_worker
 from nearlossless.progress import Progress
 from nearlossless.quality import clip_scorer, judge_folder, ssim
@@ -160,15 +161,15 @@ def _draw_at_size(
     return size
 
 
-def compile_beside(baseline: Any, subject: Subject, progress: Progress) -> tuple[Any, int]:
+def compile_beside(baseline: Any, subject: Subject, progress: Progress) -> tuple[Any, Effect]:
     """
     The compiled pipeline, after one picture by it and proof that the baseline still draws what it drew.
 
     Returns:
-        The pipeline, and how many graphs Dynamo compiled for that picture.
+        The pipeline, and what the recipe did to it.
 
     Raises:
-        BackendError: The backend failed, or its pipeline does not draw.
+        BackendError: The backend failed, its pipeline does not draw, or it silently fell back to eager.
         BaselineChanged: The baseline's picture moved.
         BaselineError: The baseline does not draw.
     """
@@ -184,8 +185,11 @@ def compile_beside(baseline: Any, subject: Subject, progress: Progress) -> tuple
         with counted_compiles() as compiles, restored_torch_settings():
             compiled = build_compiled(baseline, subject.recipe)
             draw(compiled, subject.case.generation, first)
+        with restored_torch_settings():
+            short = partial(draw, compiled, subject.case.generation, short_request(subject.case.generation))
+            effect = measure_effect(compiled, subject.recipe, short, graphs=compiles.graphs)
         check_baseline_unchanged(before, draw_baseline(first))
-    return compiled, compiles.graphs
+    return compiled, effect
 
 
 def measure_pictures(

@@ -283,7 +283,7 @@ def compiled_pipeline(
     with pytest.MonkeyPatch.context() as patch:
         for name, value in cache_environment(cache_folder).items():
             patch.setenv(name, value)
-        compiled, subject_record.graphs = compile_beside(baseline_pipeline, subject, progress)
+        compiled, subject_record.effect = compile_beside(baseline_pipeline, subject, progress)
         yield compiled
 
 

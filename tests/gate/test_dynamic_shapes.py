@@ -23,6 +23,5 @@ def test_dynamic_shapes(
 ) -> None:
     """After warm-up, cycling through the case's sizes compiles nothing and draws what the baseline draws."""
     subject_record.sizes = cycle_sizes(baseline_pipeline, compiled_pipeline, subject, progress)
-    graphs = subject_record.graphs if subject.recipe.is_built_in else None
-    verdict = gate(judge_shapes(subject_record.sizes, subject.thresholds, graphs=graphs))
+    verdict = gate(judge_shapes(subject_record.sizes, subject.thresholds))
     assert verdict.is_pass, str(verdict)

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from nearlossless.backends import BackendError, BackendUnavailable, find_compiler, inductor, resolve
-from nearlossless.backends.inductor import repeated_blocks
+from nearlossless.backends.blocks import repeated_blocks
 
 
 class Blocks(nn.Module):
