@@ -87,24 +87,17 @@ def judge_startup(cold: ProcessRun, warm: ProcessRun, thresholds: Thresholds) ->
 
 
 def judge_shapes(
-    sizes: Sequence[SizeRecord],
-    thresholds: Thresholds,
-    *,
-    graphs: int | None = None,
-    baseline_does_not_fit: str | None = None,
+    sizes: Sequence[SizeRecord], thresholds: Thresholds, *, baseline_does_not_fit: str | None = None
 ) -> Verdict:
     """
     Does cycling the sizes compile nothing, and is every picture of it the baseline's?
 
-    `graphs` counts what Dynamo compiled beforehand, for recipes that must have compiled something. Where the baseline
-    does not fit, pictures are judged by their tripwires alone.
+    Where the baseline does not fit, pictures are judged by their tripwires alone.
     """
     is_compared = baseline_does_not_fit is None and thresholds.min_live_ssim is not None
     checks = [_size_check(size, thresholds) for size in sizes if size.problems or is_compared]
     if sizes and baseline_does_not_fit is not None:
         checks.append(found(LIVE_SSIM, Outcome.NOT_APPLICABLE, baseline_does_not_fit))
-    if graphs is not None:
-        checks.append(at_least("graphs compiled beforehand", graphs, 1))
     if sizes:
         compiled = [f"{size.width}x{size.height}: {size.compiles}" for size in sizes if size.compiles]
         checks.append(

@@ -13,12 +13,13 @@ from nearlossless.baselines import CANDIDATES, EXPECTED
 from nearlossless.cases import Case
 from nearlossless.comparison import Comparison, compare_pictures, tripped
 from nearlossless.divergence import first_divergence
+from nearlossless.effect import Effect, measure_effect
 from nearlossless.environment import Fingerprint, hardware_folder, restored_torch_settings
 from nearlossless.gates import is_parity_regression
 from nearlossless.parity import chosen_steps, compare_step, record_calls, reference_dtype
 from nearlossless.pipelines.compiling import build_alone, build_compiled, check_baseline_unchanged
 from nearlossless.pipelines.drawing import call, draw, step_timer
-from nearlossless.pipelines.requests import Request, requests, size_requests
+from nearlossless.pipelines.requests import Request, requests, short_request, size_requests
 from nearlossless.processes import WorkerError, cache_environment, run_worker
 from nearlossless.progress import Progress
 from nearlossless.quality import clip_scorer, judge_folder, ssim
@@ -192,15 +193,15 @@ def _draw_at_size(
     return size
 
 
-def compile_beside(baseline: Any, subject: Subject, progress: Progress) -> tuple[Any, int]:
+def compile_beside(baseline: Any, subject: Subject, progress: Progress) -> tuple[Any, Effect]:
     """
     The compiled pipeline, after one picture by it and proof that the baseline still draws what it drew.
 
     Returns:
-        The pipeline, and how many graphs Dynamo compiled for that picture.
+        The pipeline, and what the recipe did to it.
 
     Raises:
-        BackendError: The backend failed, or its pipeline does not draw.
+        BackendError: The backend failed, its pipeline does not draw, or it silently fell back to eager.
         BaselineChanged: The baseline's picture moved.
         BaselineError: The baseline does not draw.
     """
@@ -213,31 +214,34 @@ def compile_beside(baseline: Any, subject: Subject, progress: Progress) -> tuple
     except BackendError as error:
         raise BaselineError(f"the baseline does not draw: {error}") from error
     with progress.phase("compiled pipeline: compile and first picture"):
-        with counted_compiles() as compiles, restored_torch_settings():
-            compiled = build_compiled(baseline, subject.recipe)
-            draw(compiled, subject.case.generation, first)
+        compiled, effect = _called_once(lambda: build_compiled(baseline, subject.recipe), subject)
         check_baseline_unchanged(before, draw_baseline(first))
-    return compiled, compiles.graphs
+    return compiled, effect
 
 
-def compile_alone(subject: Subject, progress: Progress) -> tuple[Any, int]:
+def _called_once(build: Callable[[], Any], subject: Subject) -> tuple[Any, Effect]:
+    """A compiled pipeline after its first picture, and what the recipe did to it."""
+    generation = subject.case.generation
+    with restored_torch_settings():
+        with counted_compiles() as compiles:
+            compiled = build()
+            draw(compiled, generation, requests(generation)[0])
+        short = partial(draw, compiled, generation, short_request(generation))
+        return compiled, measure_effect(compiled, subject.recipe, short, graphs=compiles.graphs)
+
+
+def compile_alone(subject: Subject, progress: Progress) -> tuple[Any, Effect]:
     """
     The compiled pipeline where the baseline does not fit, after one picture by it.
 
     Returns:
-        The pipeline, and how many graphs Dynamo compiled for that picture.
+        The pipeline, and what the recipe did to it.
 
     Raises:
-        BackendError: The backend failed, or its pipeline does not draw.
+        BackendError: The backend failed, its pipeline does not draw, or it silently fell back to eager.
     """
-    with (
-        progress.phase("compiled pipeline alone: load, compile and first picture"),
-        counted_compiles() as compiles,
-        restored_torch_settings(),
-    ):
-        compiled = build_alone(subject.case, subject.recipe, subject.device)
-        draw(compiled, subject.case.generation, requests(subject.case.generation)[0])
-    return compiled, compiles.graphs
+    with progress.phase("compiled pipeline alone: load, compile and first picture"):
+        return _called_once(lambda: build_alone(subject.case, subject.recipe, subject.device), subject)
 
 
 def measure_pictures(

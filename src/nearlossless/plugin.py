@@ -287,10 +287,10 @@ def compiled_pipeline(
         for name, value in cache_environment(cache_folder).items():
             patch.setenv(name, value)
         if baseline_pipeline is None:
-            compiled, subject_record.graphs = compile_alone(subject, progress)
+            compiled, subject_record.effect = compile_alone(subject, progress)
             subject_record.fingerprint = fingerprint_of(compiled, subject.case, subject.device)
         else:
-            compiled, subject_record.graphs = compile_beside(baseline_pipeline, subject, progress)
+            compiled, subject_record.effect = compile_beside(baseline_pipeline, subject, progress)
         yield compiled
 
 

@@ -1,14 +1,17 @@
 """How a pipeline is made faster."""
 
 import re
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from nearlossless.fields import Device, NotApplicable, Reason, Strict
 from nearlossless.thresholds import Thresholds
 
-BUILT_IN_BACKENDS = ("inductor", "nexfort")
+INDUCTOR, NEXFORT = "inductor", "nexfort"
+BUILT_IN_BACKENDS = (INDUCTOR, NEXFORT)
+FLOAT8, INT8, NEXFORT_SCHEME = "float8", "int8", "nexfort:"
+_NEXFORT_TYPE = re.compile(rf"^{NEXFORT_SCHEME}[a-z0-9_]+$")
 _USER_BACKEND = re.compile(r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*$")
 EnvironmentName = Annotated[str, Field(pattern=r"^(NEXFORT|ONEDIFF)_[A-Z0-9_]+$")]
 
@@ -38,6 +41,24 @@ class Recipe(Strict):
         if value not in BUILT_IN_BACKENDS and not _USER_BACKEND.match(value):
             raise ValueError(f"a backend is one of {', '.join(BUILT_IN_BACKENDS)} or 'package.module:function'")
         return value
+
+    @field_validator("quantization")
+    @classmethod
+    def _known_schemes(cls, value: dict[str, str]) -> dict[str, str]:
+        for component, scheme in value.items():
+            if scheme not in (FLOAT8, INT8) and not _NEXFORT_TYPE.match(scheme):
+                raise ValueError(
+                    f"quantization of {component}: a scheme is '{FLOAT8}', '{INT8}' or '{NEXFORT_SCHEME}<quant_type>',"
+                    f" not '{scheme}'"
+                )
+        return value
+
+    @model_validator(mode="after")
+    def _quantizes_what_it_touches(self) -> Self:
+        untouched = set(self.quantization) - set(self.touches or self.quantization)
+        if untouched:
+            raise ValueError(f"quantization names {sorted(untouched)}, which 'touches' leaves out")
+        return self
 
     @property
     def is_built_in(self) -> bool:

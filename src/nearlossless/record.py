@@ -7,6 +7,7 @@ from typing import Final, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from nearlossless.atomic import write_text
+from nearlossless.effect import Effect
 from nearlossless.environment import Fingerprint
 from nearlossless.references import Reference
 from nearlossless.thresholds import Thresholds
@@ -141,7 +142,7 @@ class SubjectRecord(_Part):
     pictures: list[PictureRecord] = Field(default_factory=list)
     no_pictures: str | None = None  # why none was drawn
     parity: ParityRecord = Field(default_factory=ParityRecord)
-    graphs: int | None = None  # compiled by Dynamo when the pipeline was built and first called
+    effect: Effect | None = None  # of the recipe on the session's pipeline
     sizes: list[SizeRecord] = Field(default_factory=list)
     references: dict[str, tuple[Reference, ...]] = Field(default_factory=dict)
 

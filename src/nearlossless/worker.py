@@ -11,11 +11,13 @@ import os
 import sys
 import threading
 import time
+from functools import partial
 from typing import Any, TextIO
 
 from pydantic import BaseModel, ConfigDict
 
 from nearlossless.cases import Case
+from nearlossless.effect import Effect, measure_effect
 from nearlossless.environment import Fingerprint
 from nearlossless.fields import Device
 from nearlossless.recipes import Recipe
@@ -54,7 +56,7 @@ class ProcessRun(BaseModel):
     first_call_s: float
     steady_s: list[float]
     peaks: PhasePeaks
-    graphs: int
+    effect: Effect | None = None  # of the recipe; a baseline has none
     fingerprint: Fingerprint | None = None
 
 
@@ -66,7 +68,7 @@ def run(job: Job, tell: Any) -> ProcessRun:
     from nearlossless.pipelines.compiling import build_alone
     from nearlossless.pipelines.drawing import draw
     from nearlossless.pipelines.loading import build_baseline, fingerprint_of
-    from nearlossless.pipelines.requests import requests
+    from nearlossless.pipelines.requests import requests, short_request
     from nearlossless.shapes import counted_compiles
     from nearlossless.timing import synchronizer, timed
 
@@ -91,6 +93,10 @@ def run(job: Job, tell: Any) -> ProcessRun:
     meter.reset()
     steady_s = [timed(once, synchronize=synchronize) for _ in range(STEADY_CALLS)]
     steady_peak = meter.read()
+    effect = None
+    if job.recipe is not None:  # last, since the profiler leaves traces in times and memory
+        short = partial(draw, pipeline, job.case.generation, short_request(job.case.generation))
+        effect = measure_effect(pipeline, job.recipe, short, graphs=compiles.graphs)
     return ProcessRun(
         load_s=load_s,
         first_call_s=first_call_s,
@@ -102,7 +108,7 @@ def run(job: Job, tell: Any) -> ProcessRun:
             steady_bytes=steady_peak.gated_bytes,
             steady_reserved_bytes=steady_peak.reserved_bytes,
         ),
-        graphs=compiles.graphs,
+        effect=effect,
         fingerprint=fingerprint_of(pipeline, job.case, job.device),
     )
 

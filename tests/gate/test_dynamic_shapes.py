@@ -23,7 +23,6 @@ def test_dynamic_shapes(
 ) -> None:
     """After warm-up, cycling through the case's sizes compiles nothing and draws what the baseline draws."""
     subject_record.sizes = cycle_sizes(baseline_pipeline, compiled_pipeline, subject, progress)
-    graphs = subject_record.graphs if subject.recipe.is_built_in else None
     sizes, reason = subject_record.sizes, subject.baseline_does_not_fit
-    verdict = gate(judge_shapes(sizes, subject.thresholds, graphs=graphs, baseline_does_not_fit=reason))
+    verdict = gate(judge_shapes(sizes, subject.thresholds, baseline_does_not_fit=reason))
     assert verdict.is_pass, str(verdict)

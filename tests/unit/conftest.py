@@ -70,7 +70,6 @@ def process_run() -> Callable[..., ProcessRun]:
             peaks=PhasePeaks(
                 kind=kind, load_bytes=steady_bytes, first_call_bytes=steady_bytes, steady_bytes=steady_bytes
             ),
-            graphs=0,
         )
 
     return make

@@ -2,13 +2,15 @@
 
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
 from torch import nn
 
 from nearlossless.backends import BackendError, BackendUnavailable, find_compiler, inductor, resolve
-from nearlossless.backends.inductor import repeated_blocks
+from nearlossless.backends.blocks import repeated_blocks
+from nearlossless.backends.inductor import compile_options
 
 
 class Blocks(nn.Module):
@@ -98,6 +100,27 @@ def test_module_without_blocks_is_compiled_whole() -> None:
     """Where there is no list, the module itself is the block."""
     module = nn.Sequential(nn.Linear(4, 4))
     assert repeated_blocks(module) == [module]
+
+
+def test_blocks_are_found_below_the_module() -> None:
+    """A text encoder keeps its blocks one module deeper; lists inside the blocks are not taken for blocks."""
+    inner = Blocks()
+    inner.blocks[0] = Blocks()
+    assert repeated_blocks(nn.ModuleDict({"encoder": inner})) == list(inner.blocks)
+
+
+def test_settings_come_on_top_of_the_mode() -> None:
+    """A mode's own settings and the recipe's reach the compiler together, the recipe's last."""
+    options = compile_options("max-autotune-no-cudagraphs", {"coordinate_descent_tuning": False}, dynamic=True)
+    assert (options["max_autotune"], options["coordinate_descent_tuning"]) == (True, False)
+    assert compile_options(None, {}, dynamic=True) == {}
+
+
+@pytest.mark.parametrize("options", [{"mode": "fastest"}, {"config": {"no_such_setting": 1}}])
+def test_unknown_setting_is_an_error(options: dict[str, Any]) -> None:
+    """A mode or a setting that Inductor does not have is an error, not ignored."""
+    with pytest.raises((BackendError, RuntimeError), match=r"fastest|no_such_setting"):
+        inductor.apply(pipeline(transformer=Blocks()), **options)
 
 
 def test_inductor_compiles_by_block() -> None:

@@ -45,7 +45,7 @@ def failure_of(job: Job, **options: Any) -> str:
 
 @pytest.mark.slow
 def test_worker_reports_phases_and_figures(quick_case: Case) -> None:
-    """A baseline's process tells its phases in order and returns times, peaks and no compiled graph."""
+    """A baseline's process tells its phases in order and returns times and peaks, and no effect of a recipe."""
     phases: list[str] = []
     job = Job(case=quick_case, recipe=None, device="cpu")
     result = run_worker(job, environment={}, progress=phases.append, time_limit_s=LIMIT_S)
@@ -53,7 +53,7 @@ def test_worker_reports_phases_and_figures(quick_case: Case) -> None:
     assert len(result.steady_s) == STEADY_CALLS
     assert min([result.load_s, result.first_call_s, *result.steady_s]) > 0
     assert result.peaks.steady_bytes > 0
-    assert result.graphs == 0
+    assert result.effect is None
 
 
 @pytest.mark.slow

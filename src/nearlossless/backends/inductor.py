@@ -1,19 +1,53 @@
 """torch.compile by block: one compilation serves every repeated block, and dynamic shapes serve every size."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from torch import nn
 
 from nearlossless.backends import BackendError, check_triton, find_compiler
+from nearlossless.backends.blocks import repeated_blocks
+
+RESTRUCTURING = ("fuse_qkv", "channels_last")  # options of a recipe that `restructure` takes, not `apply`
 
 
-def repeated_blocks(module: nn.Module) -> list[nn.Module]:
-    """The blocks in the module's own ModuleLists, or an autoencoder's decoder, or else the module itself."""
-    decoder = getattr(module, "decoder", None)
-    if isinstance(decoder, nn.Module):  # pipelines call an autoencoder's decode(), never its forward()
-        return [decoder]
-    lists = [child for child in module.children() if isinstance(child, nn.ModuleList)]
-    return [block for blocks in lists for block in blocks] or [module]
+def restructure(
+    name: str, module: nn.Module, *, fuse_qkv: tuple[str, ...] = (), channels_last: tuple[str, ...] = ()
+) -> None:
+    """
+    Change a component's structure in place, before it is quantized: quantized weights can no longer be fused.
+
+    Args:
+        name: The component's name.
+        module: The component.
+        fuse_qkv: Components whose attention is to compute queries, keys and values in one product.
+        channels_last: Components whose convolutions are to run in channels-last order.
+
+    Raises:
+        BackendError: The component cannot be changed so.
+    """
+    from nearlossless.backends import restructuring
+
+    if name in fuse_qkv:
+        restructuring.fuse_qkv(module)
+    if name in channels_last:
+        restructuring.to_channels_last(module)
+
+
+def compile_options(mode: str | None, config: Mapping[str, Any], *, dynamic: bool) -> dict[str, Any]:
+    """
+    What torch.compile takes as `options`, where it takes no `mode` beside it: a mode's own, with `config` on top.
+
+    Raises:
+        BackendError: Unknown mode.
+    """
+    from torch._inductor import list_mode_options
+
+    try:
+        own = list_mode_options(mode, dynamic) if mode is not None else {}
+    except RuntimeError as error:
+        raise BackendError(f"inductor: {error}") from None
+    return {**own, **config}
 
 
 def apply(
@@ -23,6 +57,8 @@ def apply(
     dynamic: bool = True,
     by_block: bool = True,
     mode: str | None = None,
+    config: Mapping[str, Any] | None = None,
+    attention: Mapping[str, str] | None = None,
 ) -> Any:
     """
     Compile components of a pipeline in place; compilation itself happens at the first call.
@@ -33,19 +69,31 @@ def apply(
         dynamic: Compile for any size at once.
         by_block: Compile the repeated blocks instead of the whole module.
         mode: torch.compile's mode.
+        config: Inductor's settings on top of the mode's own, torch.compile's `options`.
+        attention: Component -> torch's attention kernel for it: "cudnn", "flash", "efficient" or "math".
 
     Raises:
-        BackendError: A component is missing.
+        BackendError: A component is missing, or an option is unknown.
         BackendUnavailable: There is no C++ compiler for CPU kernels, or no Triton for a GPU's.
     """
     if pipeline.device.type == "cpu":
         find_compiler()
     else:
         check_triton()
+    options = compile_options(mode, config or {}, dynamic=dynamic)
     for name in components:
-        module = getattr(pipeline, name, None)
-        if not isinstance(module, nn.Module):
-            raise BackendError(f"inductor: the pipeline has no module '{name}' to compile")
+        module = _module(pipeline, name)
         for part in repeated_blocks(module) if by_block else [module]:
-            part.compile(dynamic=dynamic, mode=mode)
+            part.compile(dynamic=dynamic, options=dict(options))
+    for name, kernel in (attention or {}).items():
+        from nearlossless.backends.restructuring import fix_attention
+
+        fix_attention(_module(pipeline, name), kernel)
     return pipeline
+
+
+def _module(pipeline: Any, name: str) -> nn.Module:
+    module = getattr(pipeline, name, None)
+    if not isinstance(module, nn.Module):
+        raise BackendError(f"inductor: the pipeline has no module '{name}' to compile")
+    return module

@@ -3,7 +3,7 @@
 import copy
 import inspect
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from nearlossless.backends import BackendError, BackendUnavailable, resolve
@@ -11,7 +11,7 @@ from nearlossless.cases import Case, CaseError
 from nearlossless.environment import restored_torch_settings
 from nearlossless.fields import Device
 from nearlossless.pipelines.loading import build_baseline
-from nearlossless.recipes import Recipe
+from nearlossless.recipes import INDUCTOR, Recipe
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -31,12 +31,16 @@ def shared_copy(module: Any) -> Any:
     return copy.deepcopy(module, shared)
 
 
-def copy_pipeline(pipeline: Any, touched: tuple[str, ...] | None) -> Any:
-    """A second pipeline with copies of the `touched` components (None: of all) and the others shared."""
-    names = pipeline.components.keys() if touched is None else touched
-    unknown = set(names) - set(pipeline.components)
+def _check_components(pipeline: Any, touched: tuple[str, ...] | None) -> None:
+    unknown = set(touched or ()) - set(pipeline.components)
     if unknown:
         raise CaseError(f"recipe touches {sorted(unknown)}; the pipeline has {sorted(pipeline.components)}")
+
+
+def copy_pipeline(pipeline: Any, touched: tuple[str, ...] | None) -> Any:
+    """A second pipeline with copies of the `touched` components (None: of all) and the others shared."""
+    _check_components(pipeline, touched)
+    names = pipeline.components.keys() if touched is None else touched
     components = {
         name: shared_copy(part) if name in names and part is not None else part
         for name, part in pipeline.components.items()
@@ -57,17 +61,59 @@ def build_compiled(baseline: Any, recipe: Recipe) -> Any:
         BackendUnavailable: It cannot run on this machine.
     """
     pipeline = copy_pipeline(baseline, recipe.touches)
+    for name in recipe.touches or recipe.quantization:
+        _prepare(recipe, name, getattr(pipeline, name, None))
+    return _applied(recipe, pipeline)
+
+
+def build_alone(case: Case, recipe: Recipe, device: Device) -> Any:
+    """
+    The case under a recipe with nothing else in memory, as a user would run it.
+
+    Quantized components come first, each before the next is put on the device, so that the peak while loading stays
+    below that of the unquantized weights.
+
+    Raises:
+        BackendError, BackendUnavailable: As `build_compiled`.
+        CaseError: The weights cannot be loaded, or the recipe touches what the pipeline does not have.
+    """
+    pipeline = build_baseline(
+        case, device, on_component=lambda name, module: _prepare(recipe, name, module), first=tuple(recipe.quantization)
+    )
+    _check_components(pipeline, recipe.touches)
+    return _applied(recipe, pipeline)
+
+
+def _prepare(recipe: Recipe, name: str, module: Any) -> None:
+    """Restructure and quantize one component in place, as far as the recipe touches it."""
+    from torch import nn
+
+    if not isinstance(module, nn.Module):
+        if name in recipe.quantization:
+            raise BackendError(f"quantization: the pipeline has no module '{name}'")
+        return
+    if recipe.backend == INDUCTOR:
+        from nearlossless.backends import inductor
+
+        options = {key: tuple(names) for key, names in recipe.options.items() if key in inductor.RESTRUCTURING}
+        _guarded(recipe.backend, lambda: inductor.restructure(name, module, **options))
+    if name in recipe.quantization:
+        from nearlossless.backends.quantization import quantize
+
+        _guarded(f"quantization of {name}", lambda: quantize(module, recipe.quantization[name]))
+
+
+def _applied(recipe: Recipe, pipeline: Any) -> Any:
+    """What the recipe's backend makes of a pipeline that is its own to change."""
     options = copy.deepcopy(recipe.options)
     if recipe.is_built_in and recipe.touches is not None:
         options.setdefault("components", recipe.touches)
+    if recipe.backend == INDUCTOR:
+        from nearlossless.backends import inductor
+
+        options = {key: value for key, value in options.items() if key not in inductor.RESTRUCTURING}
     apply = resolve(recipe.backend)
-    try:
-        with restored_torch_settings():
-            compiled = apply(pipeline, **options)
-    except (KeyboardInterrupt, BackendError, BackendUnavailable):
-        raise
-    except BaseException as error:  # a library may call sys.exit: it must not end the test session
-        raise BackendError(f"{recipe.backend}: {type(error).__name__}: {error}") from error
+    compiled = _guarded(recipe.backend, lambda: apply(pipeline, **options))
     if not callable(compiled):
         raise BackendError(
             f"{recipe.backend}: returned {type(compiled).__name__}, not a pipeline; a backend is"
@@ -76,15 +122,15 @@ def build_compiled(baseline: Any, recipe: Recipe) -> Any:
     return compiled
 
 
-def build_alone(case: Case, recipe: Recipe, device: Device) -> Any:
-    """
-    The case under a recipe, with no baseline beside it.
-
-    Raises:
-        CaseError: The weights cannot be loaded.
-        BackendError, BackendUnavailable: As `build_compiled`.
-    """
-    return build_compiled(build_baseline(case, device), recipe)
+def _guarded(what: str, change: Callable[[], Any]) -> Any:
+    """Let a library change a pipeline: whatever it raises is a BackendError, torch's settings come back."""
+    try:
+        with restored_torch_settings():
+            return change()
+    except (KeyboardInterrupt, BackendError, BackendUnavailable):
+        raise
+    except BaseException as error:  # a library may call sys.exit: it must not end the test session
+        raise BackendError(f"{what}: {type(error).__name__}: {error}") from error
 
 
 class BaselineChanged(Exception):

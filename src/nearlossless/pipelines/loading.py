@@ -2,7 +2,7 @@
 
 import hashlib
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -81,9 +81,21 @@ def _refuse_code(case: Case, source: str) -> None:
         raise CaseError(f"case '{case.name}': {scripts[0]} is code; a model folder may hold weights and settings only")
 
 
-def build_baseline(case: Case, device: Device) -> Any:
+def build_baseline(
+    case: Case,
+    device: Device,
+    *,
+    on_component: Callable[[str, Any], None] | None = None,
+    first: tuple[str, ...] = (),
+) -> Any:
     """
     The case as diffusers runs it, on `device` in the case's dtype for it.
+
+    Args:
+        case: What is loaded.
+        device: Where it runs.
+        on_component: Told each module once it is on the device, before the next one is put there; may change it.
+        first: Components to put on the device before the others.
 
     Raises:
         CaseError: The weights cannot be loaded; says where they were looked for.
@@ -111,9 +123,18 @@ def build_baseline(case: Case, device: Device) -> Any:
         ) from error
     pipeline.set_progress_bar_config(disable=True)
     try:
-        return pipeline.to(device)
+        return pipeline.to(device) if on_component is None else _place(pipeline, device, on_component, first)
     except torch.cuda.OutOfMemoryError as error:
         raise CaseError(f"case '{case.name}': out of this GPU's memory while loading: {error}") from None
+
+
+def _place(pipeline: Any, device: Device, on_component: Callable[[str, Any], None], first: tuple[str, ...]) -> Any:
+    import torch
+
+    modules = {name: part for name, part in pipeline.components.items() if isinstance(part, torch.nn.Module)}
+    for name in sorted(modules, key=lambda name: name not in first):
+        on_component(name, modules[name].to(device))
+    return pipeline
 
 
 def fingerprint_of(pipeline: Any, case: Case, device: Device) -> Fingerprint:

@@ -1,6 +1,6 @@
 """What a case asks a pipeline to draw."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from nearlossless.cases import Generation
 
@@ -23,6 +23,11 @@ def requests(generation: Generation) -> list[Request]:
         for prompt in generation.prompts
         for seed in generation.seeds
     ]
+
+
+def short_request(generation: Generation) -> Request:
+    """The first request in two denoising steps: enough to see what runs, at a size that is compiled already."""
+    return replace(requests(generation)[0], steps=min(2, generation.steps))
 
 
 def size_requests(generation: Generation) -> list[Request]:

@@ -1,0 +1,109 @@
+"""Proof that a recipe took effect: graphs compiled, compiled code run, layers quantized, kernels seen."""
+
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+
+from nearlossless.backends import BackendError
+from nearlossless.recipes import Recipe
+
+# How the profiler names a call into what Dynamo compiled: with the graph's number since torch 2.5, without before.
+_COMPILED_REGION = "Torch-Compiled Region"
+# Launches of compiled kernels carry the kernel's name on the CPU side too, so that no GPU tracing is needed.
+_BACKEND_KERNEL = re.compile(r"^triton_|nexfort", re.IGNORECASE)
+
+
+class Effect(BaseModel):
+    """What a recipe did to a pipeline, seen over its first call and over one short call after it."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    graphs: int  # compiled by Dynamo for the first call
+    part_calls: int  # calls of modules that were marked for compilation, in the short call
+    compiled_calls: int  # calls into compiled code, in the short call
+    quantized_layers: dict[str, int]  # by component that the recipe quantizes
+    kernels: tuple[str, ...]  # of the backend, launched in the short call
+
+
+def shortfalls(effect: Effect, recipe: Recipe) -> list[str]:
+    """What a built-in recipe promises and did not do; a user's own backend promises nothing that can be counted."""
+    if not recipe.is_built_in:
+        return []
+    found = []
+    if not effect.graphs and not effect.kernels:
+        found.append("compiled no graph")
+    if not effect.compiled_calls and not effect.kernels:
+        found.append("ran no compiled code")
+    elif effect.compiled_calls < effect.part_calls:
+        found.append(f"ran compiled code in {effect.compiled_calls} of {effect.part_calls} calls of its compiled parts")
+    found += [f"quantized no layer of {name}" for name, count in effect.quantized_layers.items() if not count]
+    return found
+
+
+def measure_effect(pipeline: Any, recipe: Recipe, short_call: Callable[[], object], *, graphs: int) -> Effect:
+    """
+    Profile one short call of a pipeline that has been called before, and count its quantized layers.
+
+    Args:
+        pipeline: Under the recipe.
+        recipe: What was applied.
+        short_call: Draws a picture in a few steps, at a size that was drawn before.
+        graphs: What Dynamo compiled for the first call.
+
+    Raises:
+        BackendError: The call failed, or the recipe is built in and fell back to eager, fully or in part.
+    """
+    from torch.profiler import ProfilerActivity, profile
+
+    # CPU activity only: CUDA's tracer, once started, slows every later launch of the process.
+    with _counted_part_calls(pipeline) as part_calls, profile(activities=[ProfilerActivity.CPU]) as profiled:
+        short_call()
+    names = [event.name for event in profiled.events()]
+    effect = Effect(
+        graphs=graphs,
+        part_calls=len(part_calls),
+        compiled_calls=sum(name.startswith(_COMPILED_REGION) for name in names),
+        quantized_layers={name: _quantized_layers(pipeline, name) for name in recipe.quantization},
+        kernels=tuple(sorted({name for name in names if _BACKEND_KERNEL.search(name)})),
+    )
+    if missing := shortfalls(effect, recipe):
+        raise BackendError(
+            f"{recipe.backend}: silently fell back to eager: {', '.join(missing)}; TORCH_LOGS=graph_breaks,recompiles"
+            " tells why"
+        )
+    return effect
+
+
+def _quantized_layers(pipeline: Any, component: str) -> int:
+    from nearlossless.backends.quantization import quantized_layers
+
+    return quantized_layers(getattr(pipeline, component))
+
+
+@contextmanager
+def _counted_part_calls(pipeline: Any) -> Iterator[list[None]]:
+    """A list that gets one entry for each call of a module on which `Module.compile` was called."""
+    from torch import nn
+
+    calls: list[None] = []
+
+    def counting(compiled: Any) -> Callable[..., Any]:
+        def call(*args: Any, **options: Any) -> Any:
+            calls.append(None)
+            return compiled(*args, **options)
+
+        return call
+
+    components = [part for part in getattr(pipeline, "__dict__", {}).values() if isinstance(part, nn.Module)]
+    parts = {part for component in components for part in component.modules() if part._compiled_call_impl is not None}
+    before = {part: part._compiled_call_impl for part in parts}
+    try:
+        for part, compiled in before.items():
+            part._compiled_call_impl = counting(compiled)
+        yield calls
+    finally:
+        for part, compiled in before.items():
+            part._compiled_call_impl = compiled

@@ -1,0 +1,156 @@
+"""A recipe that fell back to eager is found out. Dynamo's own eager backend compiles without a compiler."""
+
+from collections.abc import Callable, Iterator
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+import torch._dynamo
+from torch import nn
+
+from nearlossless.backends import BackendError
+from nearlossless.effect import Effect, measure_effect, shortfalls
+from nearlossless.recipes import Recipe
+from nearlossless.shapes import Compiles, counted_compiles
+
+BUILT_IN = Recipe(backend="inductor", touches=("transformer",))
+USERS_OWN = Recipe(backend="my.package:fast", touches=("transformer",))
+QUANTIZED = BUILT_IN.model_copy(update={"quantization": {"transformer": "int8", "text_encoder_3": "int8"}})
+SOUND = Effect(graphs=1, part_calls=4, compiled_calls=4, quantized_layers={}, kernels=())
+
+
+@pytest.fixture(autouse=True)
+def _fresh_dynamo() -> Iterator[None]:
+    torch.compiler.reset()
+    yield
+    torch.compiler.reset()
+
+
+class Block(nn.Module):
+    """One linear block."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.linear = nn.Linear(4, 4)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """(B, 4) -> (B, 4)."""
+        return torch.relu(self.linear(x))
+
+
+class DisabledBlock(Block):
+    """A block that forbids compilation, as libraries do for parts that once broke."""
+
+    @torch.compiler.disable  # type: ignore[untyped-decorator]
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """(B, 4) -> (B, 4)."""
+        return super().forward(x)
+
+
+def fails(_graph: Any, _inputs: Any) -> Callable[..., Any]:
+    """A compiler that always fails."""
+    raise RuntimeError("no kernel for you")
+
+
+def built(
+    *blocks: nn.Module, backend: str | Callable[..., Any] = "eager"
+) -> tuple[SimpleNamespace, Callable[[], Any], Compiles]:
+    """A pipeline of blocks marked for compilation, its call, and what its first call compiled."""
+    pipeline = SimpleNamespace(transformer=nn.Sequential(*blocks), scheduler=object())
+    for block in blocks:
+        block.compile(backend=backend, dynamic=True)
+
+    def call() -> Any:
+        with torch.no_grad():
+            return pipeline.transformer(torch.ones(3, 4))
+
+    with counted_compiles() as compiles:
+        call()
+    return pipeline, call, compiles
+
+
+def test_compiled_pipeline_shows_its_effect() -> None:
+    """A short call of two blocks calls two compiled parts and runs compiled code as often."""
+    pipeline, call, compiles = built(Block(), Block())
+    effect = measure_effect(pipeline, BUILT_IN, call, graphs=compiles.graphs)
+    assert (effect.graphs, effect.part_calls, effect.compiled_calls) == (compiles.graphs, 2, 2)
+
+
+def test_measuring_compiles_nothing_and_leaves_the_pipeline() -> None:
+    """Neither the profiled call nor the calls after it compile anything, and every module is as it was."""
+    pipeline, call, compiles = built(Block(), Block())
+    before = [block._compiled_call_impl for block in pipeline.transformer]
+    with counted_compiles() as later:
+        measure_effect(pipeline, BUILT_IN, call, graphs=compiles.graphs)
+        call()
+    assert later.total == 0
+    assert [block._compiled_call_impl for block in pipeline.transformer] == before
+
+
+def test_failing_compiler_with_suppressed_errors_is_found_out() -> None:
+    """With suppress_errors Dynamo runs a block eagerly when its compiler fails, and says so in a log at most."""
+    with torch._dynamo.config.patch(suppress_errors=True):
+        pipeline, call, compiles = built(Block(), backend=fails)
+    with pytest.raises(BackendError, match=r"silently fell back to eager: .*ran no compiled code"):
+        measure_effect(pipeline, BUILT_IN, call, graphs=compiles.graphs)
+
+
+def test_disabled_forward_is_found_out() -> None:
+    """A block that forbids compilation compiles no graph."""
+    pipeline, call, compiles = built(DisabledBlock())
+    with pytest.raises(BackendError, match="compiled no graph, ran no compiled code"):
+        measure_effect(pipeline, BUILT_IN, call, graphs=compiles.graphs)
+
+
+def test_one_eager_block_among_compiled_ones_is_found_out() -> None:
+    """A part that runs eagerly is told although the others run compiled code."""
+    pipeline, call, compiles = built(Block(), DisabledBlock())
+    with pytest.raises(BackendError, match="ran compiled code in 1 of 2 calls"):
+        measure_effect(pipeline, BUILT_IN, call, graphs=compiles.graphs)
+
+
+def test_reached_recompile_limit_is_found_out() -> None:
+    """Beyond its limit of recompilations Dynamo runs eagerly: graphs are there, but no compiled code runs."""
+    pipeline = SimpleNamespace(transformer=Block())
+    pipeline.transformer.compile(backend="eager", dynamic=False)
+    limit = "recompile_limit" if hasattr(torch._dynamo.config, "recompile_limit") else "cache_size_limit"
+    with torch._dynamo.config.patch({limit: 1}), torch.no_grad(), counted_compiles() as compiles:
+        for length in (3, 5):
+            pipeline.transformer(torch.ones(length, 4))
+        with pytest.raises(BackendError, match="ran no compiled code"):
+            measure_effect(pipeline, BUILT_IN, lambda: pipeline.transformer(torch.ones(5, 4)), graphs=1)
+    assert compiles.graphs == 1
+
+
+def test_users_own_backend_is_recorded_not_required() -> None:
+    """A user's backend need not use Dynamo: what it did is recorded as it is."""
+    pipeline = SimpleNamespace(transformer=Block())
+    effect = measure_effect(pipeline, USERS_OWN, lambda: pipeline.transformer(torch.ones(3, 4)), graphs=0)
+    assert (effect.graphs, effect.part_calls, effect.compiled_calls) == (0, 0, 0)
+
+
+def test_quantization_that_filtered_everything_out_is_found_out() -> None:
+    """A recipe that names quantization and quantized no layer is told by component."""
+    pipeline, call, compiles = built(Block())
+    pipeline.text_encoder_3 = Block()
+    with pytest.raises(BackendError, match="quantized no layer of transformer, quantized no layer of text_encoder_3"):
+        measure_effect(pipeline, QUANTIZED, call, graphs=compiles.graphs)
+
+
+@pytest.mark.parametrize(
+    ("changes", "found"),
+    [
+        ({}, []),
+        ({"graphs": 0}, ["compiled no graph"]),
+        ({"compiled_calls": 0}, ["ran no compiled code"]),
+        ({"compiled_calls": 3}, ["ran compiled code in 3 of 4 calls of its compiled parts"]),
+        ({"compiled_calls": 5}, []),
+        ({"graphs": 0, "part_calls": 0, "compiled_calls": 0, "kernels": ("nexfort::linear",)}, []),
+        ({"quantized_layers": {"transformer": 1, "text_encoder_3": 0}}, ["quantized no layer of text_encoder_3"]),
+        ({"quantized_layers": {"transformer": 1}}, []),
+    ],
+)
+def test_each_shortfall_is_named(changes: dict[str, Any], found: list[str]) -> None:
+    """Every figure that is short is named, and nothing else; kernels of a backend that Dynamo cannot see count too."""
+    assert shortfalls(SOUND.model_copy(update=changes), QUANTIZED) == found
