@@ -11,6 +11,8 @@ from nearlossless.cases import MINIATURE, Case, CaseError
 from nearlossless.environment import Fingerprint, fingerprint
 from nearlossless.fields import Device
 from nearlossless.miniature import PIPELINE as MINIATURE_PIPELINE
+from nearlossless.pipelines.loras import load_loras, loras_digest
+from nearlossless.pipelines.placing import place
 
 # Files up to 16 MiB are hashed whole, larger ones at 16 places of 1 MiB.
 _DIGEST_SAMPLE, _DIGEST_SAMPLES = 1 << 20, 16
@@ -68,10 +70,14 @@ def _weights_digest(folder: Path) -> str:
 
 
 def weights_name(case: Case) -> str:
-    """Source and revision, as the picture identity names them; a local folder's revision is a hash of its weights."""
+    """
+    Source and revision, as the picture identity names them, and the LoRA that pictures are drawn with.
+
+    A local folder's revision is a hash of its weights.
+    """
     location, options = _location(case)
     revision = options.get("revision") or _weights_digest(Path(location))
-    return f"{case.model.source}@{revision}"
+    return f"{case.model.source}@{revision}{loras_digest(case.model)}"
 
 
 def _refuse_code(case: Case, source: str) -> None:
@@ -86,7 +92,8 @@ def build_baseline(case: Case, device: Device) -> Any:
     The case as diffusers runs it, on `device` in the case's dtype for it.
 
     Raises:
-        CaseError: The weights cannot be loaded; says where they were looked for.
+        CaseError: The weights cannot be loaded; says where they were looked for. Or the pipeline has no such option
+            as the case asks for.
     """
     import torch
     from diffusers import DiffusionPipeline
@@ -111,7 +118,9 @@ def build_baseline(case: Case, device: Device) -> Any:
         ) from error
     pipeline.set_progress_bar_config(disable=True)
     try:
-        return pipeline.to(device)
+        place(pipeline, case.model, device)
+        load_loras(pipeline, case.model)
+        return pipeline
     except torch.cuda.OutOfMemoryError as error:
         raise CaseError(f"case '{case.name}': out of this GPU's memory while loading: {error}") from None
 

@@ -1,11 +1,11 @@
-"""What a case asks a pipeline to draw."""
+"""What a case asks a pipeline to draw, and how many pictures at a time."""
 
-from dataclasses import dataclass
+import dataclasses
 
 from nearlossless.cases import Generation
 
 
-@dataclass(frozen=True, slots=True)
+@dataclasses.dataclass(frozen=True, slots=True)
 class Request:
     """One picture to draw."""
 
@@ -14,6 +14,10 @@ class Request:
     height: int
     width: int
     steps: int
+
+
+# What one call of a pipeline draws: requests of one size and number of steps.
+Batch = tuple[Request, ...]
 
 
 def requests(generation: Generation) -> list[Request]:
@@ -25,9 +29,23 @@ def requests(generation: Generation) -> list[Request]:
     ]
 
 
+def batches(generation: Generation) -> list[Batch]:
+    """The case's requests in their order, `batch_size` to a call."""
+    asked, size = requests(generation), generation.batch_size
+    return [tuple(asked[start : start + size]) for start in range(0, len(asked), size)]
+
+
 def size_requests(generation: Generation) -> list[Request]:
     """The first prompt and seed at every size that the shapes gate cycles through, in few steps."""
+    return [batch[0] for batch in size_batches(generation)]
+
+
+def size_batches(generation: Generation) -> list[Batch]:
+    """The first batch at every size that the shapes gate cycles through, in few steps."""
+    first = batches(generation)[0]
     return [
-        Request(generation.prompts[0], generation.seeds[0], height, width, generation.size_steps)
+        tuple(
+            dataclasses.replace(request, height=height, width=width, steps=generation.size_steps) for request in first
+        )
         for height, width in generation.sizes
     ]
