@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from nearlossless.cases import Sampling
 from nearlossless.memory import SINCE_START
-from nearlossless.record import PictureRecord, SizeRecord
+from nearlossless.record import PictureRecord, SizeRecord, SwapRecord
 from nearlossless.thresholds import Thresholds
 from nearlossless.timing import PairedLatencies, judge_pairs
 from nearlossless.verdicts import Check, Outcome, Verdict, at_least, at_most, found, verdict
@@ -51,9 +51,15 @@ def judge_startup(cold: ProcessRun, warm: ProcessRun, thresholds: Thresholds) ->
     )
 
 
-def judge_shapes(sizes: Sequence[SizeRecord], thresholds: Thresholds, *, graphs: int | None = None) -> Verdict:
+def judge_shapes(
+    sizes: Sequence[SizeRecord],
+    thresholds: Thresholds,
+    *,
+    graphs: int | None = None,
+    swaps: Sequence[SwapRecord] = (),
+) -> Verdict:
     """
-    Does cycling the sizes compile nothing, and is every picture of it the baseline's?
+    Does cycling the sizes and swapping LoRAs compile nothing, and is every picture of it the baseline's?
 
     `graphs` counts what Dynamo compiled beforehand, for recipes that must have compiled something.
     """
@@ -70,7 +76,23 @@ def judge_shapes(sizes: Sequence[SizeRecord], thresholds: Thresholds, *, graphs:
                 note="; ".join(compiled) or f"{len(sizes)} sizes",
             )
         )
+    for swap in swaps:
+        checks += _swap_checks(swap, thresholds)
     return verdict("shapes", checks)
+
+
+def _swap_checks(swap: SwapRecord, thresholds: Thresholds) -> list[Check]:
+    of, least = f"LoRA {swap.lora}", thresholds.min_live_ssim
+    checks = [at_most("compiles after a swap", swap.compiles, thresholds.max_compiles_after_warmup, of=of)]
+    if swap.problems:
+        return [*checks, found("picture", Outcome.REGRESSION, ", ".join(swap.problems), of=of)]
+    if least is None:
+        return checks
+    change = swap.baseline_change_ssim
+    if change is None or not change < least:
+        note = f"it moves the baseline's picture to SSIM {change}, not below {least:g}: no swap could be told from none"
+        checks.append(found("effect on the baseline", Outcome.NOT_COMPARABLE, note, of=of))
+    return [*checks, at_least("live worst-tile SSIM", swap.live_worst_tile_ssim, least, of=of)]
 
 
 def _size_check(size: SizeRecord, thresholds: Thresholds) -> Check:

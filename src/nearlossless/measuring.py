@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Any
 from nearlossless.backends import BackendError
 from nearlossless.baselines import CANDIDATES, EXPECTED
 from nearlossless.cases import Case
-from nearlossless.comparison import Comparison, compare_pictures, tripped
+from nearlossless.comparison import Comparison, Draw, batch_ssim, batch_tripped, compare_pictures
 from nearlossless.environment import Fingerprint, hardware_folder, restored_torch_settings
-from nearlossless.pipelines.compiling import build_compiled, check_baseline_unchanged
-from nearlossless.pipelines.drawing import call, draw, step_timer
-from nearlossless.pipelines.requests import Request, requests, size_requests
+from nearlossless.pipelines.compiling import build_compiled, check_batch_unchanged
+from nearlossless.pipelines.drawing import call, draw_batch, step_timer
+from nearlossless.pipelines.requests import Batch, batches, requests, size_batches
 from nearlossless.processes import WorkerError, cache_environment, run_worker
 from nearlossless.progress import Progress
-from nearlossless.quality import clip_scorer, judge_folder, ssim
+from nearlossless.quality import clip_scorer, judge_folder
 from nearlossless.record import PictureRecord, SizeRecord, Speeds
 from nearlossless.selection import Subject
 from nearlossless.shapes import counted_compiles, warmup_sizes
@@ -73,13 +73,13 @@ def measure_processes(
     return ProcessRuns(baseline=baselines[key], cold=cold, warm=run("warm", compiled=True, folder=cache))
 
 
-def drawer(pipeline: Any, case: Case) -> Callable[[Request], Any]:
-    """A function that draws requests of a case with a pipeline."""
-    return partial(draw, pipeline, case.generation)
+def drawer(pipeline: Any, case: Case) -> Draw:
+    """A function that draws batches of a case with a pipeline."""
+    return partial(draw_batch, pipeline, case.generation)
 
 
 def steps_per_second(pipeline: Any, case: Case, synchronize: Callable[[], None]) -> float | None:
-    """Denoising steps a second from the second step on; None where the pipeline tells no steps."""
+    """Denoising steps a second, each of a whole batch, from the second step on; None where the pipeline tells none."""
 
     def clock() -> float:
         synchronize()
@@ -87,20 +87,20 @@ def steps_per_second(pipeline: Any, case: Case, synchronize: Callable[[], None])
 
     ends, options = step_timer(clock)
     try:
-        call(pipeline, case.generation, requests(case.generation)[0], **options)
+        call(pipeline, case.generation, batches(case.generation)[0], **options)
     except Exception:  # a user's own callable need not know the callback; that it draws was seen before
         return None
     return (len(ends) - 1) / (ends[-1] - ends[0]) if len(ends) > 1 and ends[-1] > ends[0] else None
 
 
 def measure_speed(baseline: Any, compiled: Any, subject: Subject, progress: Progress) -> Speeds:
-    """Paired latencies until the speedup is decided, then iteration speeds in calls of their own."""
+    """Paired latencies of a batch's call until the speedup is decided, then iteration speeds in calls of their own."""
     case, synchronize = subject.case, synchronizer(subject.device)
-    first = requests(case.generation)[0]
+    first = batches(case.generation)[0]
     with progress.phase("speedup: warm-up"):
         pairs = measure_pairs(
-            partial(draw, baseline, case.generation, first),
-            partial(draw, compiled, case.generation, first),
+            partial(draw_batch, baseline, case.generation, first),
+            partial(draw_batch, compiled, case.generation, first),
             sampling=case.sampling,
             min_speedup=subject.thresholds.min_speedup,
             synchronize=synchronize,
@@ -122,30 +122,29 @@ def paired(speeds: Speeds) -> PairedLatencies:
 
 
 def cycle_sizes(baseline: Any, compiled: Any, subject: Subject, progress: Progress) -> list[SizeRecord]:
-    """Warm up, then draw at every size and count what each compiles; a size that fails does not end the cycle."""
-    case, synchronize = subject.case, synchronizer(subject.device)
-    all_requests = size_requests(case.generation)
+    """Warm up, then draw a batch at every size and count what each compiles; a failing size does not end the cycle."""
+    generation, synchronize = subject.case.generation, synchronizer(subject.device)
+    all_batches = size_batches(generation)
     sizes = []
     with progress.phase("shapes: warm-up"):
-        for height, width in warmup_sizes(case.generation.sizes):
-            draw(compiled, case.generation, next(r for r in all_requests if (r.height, r.width) == (height, width)))
-        for number, request in enumerate(all_requests, 1):
+        for size in warmup_sizes(generation.sizes):
+            draw_batch(compiled, generation, all_batches[generation.sizes.index(size)])
+        for number, batch in enumerate(all_batches, 1):
             if number % 10 == 1:
-                progress.say(f"shapes: size {number} of {len(all_requests)}")
-            sizes.append(_draw_at_size(baseline, compiled, case, request, synchronize))
+                progress.say(f"shapes: size {number} of {len(all_batches)}")
+            sizes.append(_draw_at_size(baseline, compiled, subject.case, batch, synchronize))
     return sizes
 
 
 def _draw_at_size(
-    baseline: Any, compiled: Any, case: Case, request: Request, synchronize: Callable[[], None]
+    baseline: Any, compiled: Any, case: Case, batch: Batch, synchronize: Callable[[], None]
 ) -> SizeRecord:
-    live = draw(baseline, case.generation, request)
-    obtained: Image.Image | None = None
-    size = SizeRecord(height=request.height, width=request.width, compiles=0, latency_s=0.0)
+    live = draw_batch(baseline, case.generation, batch)
+    obtained: list[Image.Image] = []
+    size = SizeRecord(height=batch[0].height, width=batch[0].width, compiles=0, latency_s=0.0)
 
     def once() -> None:
-        nonlocal obtained
-        obtained = draw(compiled, case.generation, request)
+        obtained.extend(draw_batch(compiled, case.generation, batch))
 
     with counted_compiles() as compiles:
         try:
@@ -153,38 +152,37 @@ def _draw_at_size(
         except BackendError as error:
             size.problems.append(str(error))
     size.compiles = compiles.total
-    if obtained is not None:
-        size.problems += tripped(obtained, live, request)
-    if obtained is not None and obtained.size == live.size:
-        size.live_worst_tile_ssim = ssim(obtained, live).worst_tile_ssim
+    if obtained:
+        size.problems += batch_tripped(obtained, live, batch)
+        size.live_worst_tile_ssim = batch_ssim(obtained, live)
     return size
 
 
 def compile_beside(baseline: Any, subject: Subject, progress: Progress) -> tuple[Any, int]:
     """
-    The compiled pipeline, after one picture by it and proof that the baseline still draws what it drew.
+    The compiled pipeline, after one batch by it and proof that the baseline still draws what it drew.
 
     Returns:
-        The pipeline, and how many graphs Dynamo compiled for that picture.
+        The pipeline, and how many graphs Dynamo compiled for that batch.
 
     Raises:
         BackendError: The backend failed, or its pipeline does not draw.
         BaselineChanged: The baseline's picture moved.
         BaselineError: The baseline does not draw.
     """
-    draw_baseline, first = drawer(baseline, subject.case), requests(subject.case.generation)[0]
+    draw_baseline, first = drawer(baseline, subject.case), batches(subject.case.generation)[0]
     try:
         with progress.phase("baseline pipeline: first pictures"):
             before = [draw_baseline(first), draw_baseline(first)]
-            if before[0].tobytes() != before[1].tobytes():
+            if any(a.tobytes() != b.tobytes() for a, b in zip(*before, strict=True)):
                 before.append(draw_baseline(first))  # it does not repeat itself: three show its spread
     except BackendError as error:
         raise BaselineError(f"the baseline does not draw: {error}") from error
     with progress.phase("compiled pipeline: compile and first picture"):
         with counted_compiles() as compiles, restored_torch_settings():
             compiled = build_compiled(baseline, subject.recipe)
-            draw(compiled, subject.case.generation, first)
-        check_baseline_unchanged(before, draw_baseline(first))
+            draw_batch(compiled, subject.case.generation, first)
+        check_batch_unchanged(before, draw_baseline(first))
     return compiled, compiles.graphs
 
 

@@ -82,8 +82,18 @@ class SizeRecord(_Part):
     problems: list[str] = Field(default_factory=list)
 
 
+class SwapRecord(_Part):
+    """One swap of the LoRA in both pipelines."""
+
+    lora: str
+    compiles: int
+    baseline_change_ssim: float | None = None  # worst tile of the baseline's pictures after against before the swap
+    live_worst_tile_ssim: float | None = None
+    problems: list[str] = Field(default_factory=list)
+
+
 class Speeds(_Part):
-    """Raw latencies of the pairs, and denoising steps a second."""
+    """Raw latencies of the pairs, each of one call, and denoising steps a second, each of a whole batch."""
 
     baseline_s: list[float] = Field(default_factory=list)
     compiled_s: list[float] = Field(default_factory=list)
@@ -98,6 +108,7 @@ class SubjectRecord(_Part):
     recipe: str
     backend: str
     device: str
+    batch_size: int = 1
     thresholds: Thresholds
     fingerprint: Fingerprint | None = None
     verdicts: list[VerdictRecord] = Field(default_factory=list)
@@ -108,6 +119,7 @@ class SubjectRecord(_Part):
     pictures: list[PictureRecord] = Field(default_factory=list)
     graphs: int | None = None  # compiled by Dynamo when the pipeline was built and first called
     sizes: list[SizeRecord] = Field(default_factory=list)
+    swaps: list[SwapRecord] = Field(default_factory=list)
     references: dict[str, tuple[Reference, ...]] = Field(default_factory=dict)
 
     @property

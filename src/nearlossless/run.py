@@ -62,6 +62,7 @@ class Run:
                 recipe=subject.recipe_name,
                 backend=subject.recipe.backend,
                 device=subject.device,
+                batch_size=subject.case.generation.batch_size,
                 thresholds=subject.thresholds,
                 references=subject.case.references,
             )

@@ -59,14 +59,14 @@ class ProcessRun(BaseModel):
 
 
 def run(job: Job, tell: Any) -> ProcessRun:
-    """Load, first call, steady calls, each timed and with its memory peak."""
+    """Load, first call, steady calls, each of one batch, timed and with its memory peak."""
     start = time.perf_counter()
     tell("load")
     from nearlossless.memory import peak_meter
     from nearlossless.pipelines.compiling import build_compiled
-    from nearlossless.pipelines.drawing import draw
+    from nearlossless.pipelines.drawing import draw_batch
     from nearlossless.pipelines.loading import build_baseline, fingerprint_of
-    from nearlossless.pipelines.requests import requests
+    from nearlossless.pipelines.requests import batches
     from nearlossless.shapes import counted_compiles
     from nearlossless.timing import synchronizer, timed
 
@@ -76,10 +76,10 @@ def run(job: Job, tell: Any) -> ProcessRun:
         pipeline = build_compiled(pipeline, job.recipe)
     synchronize()
     load_s, load_peak = time.perf_counter() - start, meter.read()
-    request = requests(job.case.generation)[0]
+    batch = batches(job.case.generation)[0]
 
     def once() -> None:
-        draw(pipeline, job.case.generation, request)
+        draw_batch(pipeline, job.case.generation, batch)
 
     tell("first call")
     meter.reset()

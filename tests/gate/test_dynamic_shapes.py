@@ -1,4 +1,4 @@
-"""Does another size compile anything?"""
+"""Does another size compile anything, or another LoRA?"""
 
 from typing import Any
 
@@ -10,6 +10,7 @@ from nearlossless.plugin import Concluding
 from nearlossless.progress import Progress
 from nearlossless.record import SubjectRecord
 from nearlossless.selection import Subject
+from nearlossless.swapping import swap_loras
 
 
 @pytest.mark.gate("shapes")
@@ -21,8 +22,10 @@ def test_dynamic_shapes(
     progress: Progress,
     gate: Concluding,
 ) -> None:
-    """After warm-up, cycling through the case's sizes compiles nothing and draws what the baseline draws."""
+    """After warm-up, other sizes and swapped LoRAs compile nothing and give the baseline's pictures."""
     subject_record.sizes = cycle_sizes(baseline_pipeline, compiled_pipeline, subject, progress)
+    subject_record.swaps = swap_loras(baseline_pipeline, compiled_pipeline, subject, progress)
     graphs = subject_record.graphs if subject.recipe.is_built_in else None
-    verdict = gate(judge_shapes(subject_record.sizes, subject.thresholds, graphs=graphs))
+    judged = judge_shapes(subject_record.sizes, subject.thresholds, graphs=graphs, swaps=subject_record.swaps)
+    verdict = gate(judged)
     assert verdict.is_pass, str(verdict)

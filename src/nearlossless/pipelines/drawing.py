@@ -58,11 +58,11 @@ def draw_batch(pipeline: Any, generation: Generation, batch: Sequence[Request]) 
         where = f"drawing {batch[0].width}x{batch[0].height}"
         raise BackendError(f"{where}: {type(error).__name__}: {error}") from error
     images = getattr(output, "images", None)
-    is_pictures = isinstance(images, list) and all(isinstance(image, Image.Image) for image in images)
-    if not is_pictures or len(images) != len(batch):
+    pictures = [image for image in images if isinstance(image, Image.Image)] if isinstance(images, list) else []
+    if not isinstance(images, list) or not len(pictures) == len(images) == len(batch):
         count = "exactly one picture" if len(batch) == 1 else f"exactly {len(batch)} pictures"
         raise BackendError(f"the pipeline returned {type(output).__name__} without {count}")
-    return images
+    return pictures
 
 
 def draw(pipeline: Any, generation: Generation, request: Request) -> "Image.Image":

@@ -120,9 +120,9 @@ def build_baseline(case: Case, device: Device) -> Any:
     try:
         place(pipeline, case.model, device)
         load_loras(pipeline, case.model)
-        return pipeline
     except torch.cuda.OutOfMemoryError as error:
         raise CaseError(f"case '{case.name}': out of this GPU's memory while loading: {error}") from None
+    return pipeline
 
 
 def fingerprint_of(pipeline: Any, case: Case, device: Device) -> Fingerprint:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from nearlossless.backends import BackendError
 from nearlossless.cases import CaseError, Lora, Model
 from nearlossless.pipelines.placing import without_offload
 
@@ -47,14 +48,22 @@ def load_loras(pipeline: Any, model: Model) -> None:
         if not list(_layers(pipeline)):
             raise CaseError(f"model.loras: {first.file} has no weights for this {type(pipeline).__name__}")
         for lora in (*others, first) if others else ():
-            swap_lora(pipeline, lora)
+            _load(pipeline, lora, hotswap=True)
     except (OSError, ValueError, RuntimeError, KeyError, AttributeError) as error:
         raise CaseError(f"model.loras: cannot load them into {type(pipeline).__name__}: {error}") from error
 
 
 def swap_lora(pipeline: Any, lora: Lora) -> None:
-    """Put another LoRA in place of the loaded one, between two calls; compiled code stays valid."""
-    _load(pipeline, lora, hotswap=True)
+    """
+    Put another LoRA of the case in place of the loaded one, between two calls.
+
+    Raises:
+        BackendError: The pipeline does not take it, although the baseline did when it was loaded.
+    """
+    try:
+        _load(pipeline, lora, hotswap=True)
+    except Exception as error:  # a backend may have left no trace of the LoRA's layers, or no such method
+        raise BackendError(f"swapping to LoRA {lora.file}: {type(error).__name__}: {error}") from error
 
 
 def _load(pipeline: Any, lora: Lora, *, hotswap: bool) -> None:
@@ -98,7 +107,8 @@ def lora_rank(lora: Lora) -> int:
     path = _path(lora)
     try:
         with safe_open(path, framework="pt") as file:
-            ranks = [file.get_slice(key).get_shape()[0] for key in file.keys() if any(part in key for part in _DOWN)]  # noqa: SIM118
+            names: list[str] = [name for name in list(file.keys()) if any(part in name for part in _DOWN)]
+            ranks: list[int] = [file.get_slice(name).get_shape()[0] for name in names]
     except SafetensorError as error:
         raise CaseError(f"model.loras: {lora.file}: {error}") from None
     if not ranks:

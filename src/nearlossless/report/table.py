@@ -46,17 +46,18 @@ def _end_to_end_s(pairs_s: list[float], process: ProcessRun | None) -> float | N
 
 
 def performance_rows(subject: SubjectRecord) -> list[Row]:
-    """Iteration speed, end-to-end time, peak memory, first call, cold and warm start."""
+    """Iteration speed, end-to-end time, peak memory, first call, cold and warm start; times are of one batch's call."""
     base, cold, warm, speeds = subject.baseline_process, subject.cold_process, subject.warm_process, subject.speeds
+    batch = f", {subject.batch_size} pictures" if subject.batch_size > 1 else ""
     return [
         Row(
-            label="Iteration speed",
+            label=f"Iteration speed{batch}",
             unit="it/s",
             baseline=speeds.baseline_steps_per_s,
             compiled=speeds.compiled_steps_per_s,
         ),
         Row(
-            label="End-to-end time",
+            label=f"End-to-end time{batch}",
             unit="s",
             baseline=_end_to_end_s(speeds.baseline_s, base),
             compiled=_end_to_end_s(speeds.compiled_s, cold),
@@ -70,7 +71,7 @@ def performance_rows(subject: SubjectRecord) -> list[Row]:
             digits=3,
         ),
         Row(
-            label="First call",
+            label=f"First call{batch}",
             unit="s",
             baseline=base.first_call_s if base else None,
             compiled=cold.first_call_s if cold else None,
