@@ -76,7 +76,8 @@ def test_offloaded_copy_shares_all_weights(tiny_case: Case, offload: Offload) ->
         assert all(mine[name].data_ptr() == theirs[name].data_ptr() for name in mine)
 
 
-def test_sequential_offload_takes_weights_off_their_modules(tiny_case: Case, _cpu_as_gpu: None) -> None:
+@pytest.mark.usefixtures("_cpu_as_gpu")
+def test_sequential_offload_takes_weights_off_their_modules(tiny_case: Case) -> None:
     """Between calls the offloaded weights lie outside of the modules, and inside `without_offload` they are back."""
     pipeline = build_baseline(changed(tiny_case, offload="sequential"), "cpu")
     assert {weight.device.type for weight in pipeline.transformer.parameters()} == {"meta"}
@@ -133,7 +134,7 @@ def test_missing_switch_is_a_case_error(switch: str, vae: Any) -> None:
     """A pipeline whose VAE cannot do what the case asks for is an error that names the key."""
     model = Model.model_validate({"source": "miniature", "dtype": {"cpu": "float32"}, switch: True})
     with pytest.raises(CaseError, match=rf"model\.{switch}"):
-        place(SimpleNamespace(vae=vae, to=lambda device: None), model, "cpu")
+        place(SimpleNamespace(vae=vae, to=print), model, "cpu")
 
 
 def test_pipeline_that_cannot_be_offloaded_is_a_case_error() -> None:

@@ -11,7 +11,7 @@ from nearlossless.cases import MINIATURE, Case, CaseError
 from nearlossless.environment import Fingerprint, fingerprint
 from nearlossless.fields import Device
 from nearlossless.miniature import PIPELINE as MINIATURE_PIPELINE
-from nearlossless.pipelines.loras import load_loras, loras_digest
+from nearlossless.pipelines.loras import check_loras, load_loras, loras_digest
 from nearlossless.pipelines.placing import place
 
 # Files up to 16 MiB are hashed whole, larger ones at 16 places of 1 MiB.
@@ -101,6 +101,7 @@ def build_baseline(case: Case, device: Device) -> Any:
 
     source, options = _location(case)
     _refuse_code(case, source)
+    check_loras(case.model)
     try:
         with quiet_libraries():
             pipeline = DiffusionPipeline.from_pretrained(

@@ -29,17 +29,28 @@ def loras_digest(model: Model) -> str:
         return f"+{hashlib.file_digest(file, 'sha256').hexdigest()[:12]}x{first.scale:g}"
 
 
+def check_loras(model: Model) -> None:
+    """
+    See that a case's LoRAs can be read, before anything large is loaded.
+
+    Raises:
+        CaseError: PEFT is not installed, or a file is missing, damaged or holds no LoRA.
+    """
+    if model.loras and importlib.util.find_spec("peft") is None:
+        raise CaseError('model.loras needs PEFT: pip install "nearlossless[lora]"')
+    for lora in model.loras:
+        lora_rank(lora)
+
+
 def load_loras(pipeline: Any, model: Model) -> None:
     """
     Load a case's first LoRA, and see that each other one can be swapped in, before anything is compiled.
 
     Raises:
-        CaseError: PEFT is not installed, a file is missing or no LoRA for this pipeline, or two cannot be swapped.
+        CaseError: A file holds no LoRA for this pipeline, or two cannot be swapped.
     """
     if not model.loras:
         return
-    if importlib.util.find_spec("peft") is None:
-        raise CaseError('model.loras needs PEFT: pip install "nearlossless[lora]"')
     first, *others = model.loras
     try:
         if others:
