@@ -5,12 +5,12 @@ import io
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from nearlossless.atomic import write_bytes, write_text
-from nearlossless.cases import Case, Generation
+from nearlossless.cases import Case
 from nearlossless.environment import PictureIdentity, hardware_folder
 from nearlossless.pipelines.requests import Request
 
@@ -36,6 +36,8 @@ class Sidecar(BaseModel):
     steps: int
     guidance_scale: float
     max_sequence_length: int | None
+    batch_size: int = 1
+    vae_tiling: bool = False
     identity: PictureIdentity
     stack: dict[str, str]
     clip_score: float | None
@@ -47,10 +49,21 @@ class Sidecar(BaseModel):
         """What the picture was drawn for."""
         return Request(self.prompt, self.seed, self.height, self.width, self.steps)
 
-    def has_settings_of(self, generation: Generation) -> bool:
+    def has_settings_of(self, case: Case) -> bool:
         """Whether the case still draws with the settings of this picture."""
-        settings = (generation.guidance_scale, generation.max_sequence_length)
-        return (self.guidance_scale, self.max_sequence_length) == settings
+        settings = _settings(case)
+        return self.model_dump(include=set(settings)) == settings
+
+
+def _settings(case: Case) -> dict[str, Any]:
+    """What decides a case's pictures besides request and identity; names are the sidecar's."""
+    generation = case.generation
+    return {
+        "guidance_scale": generation.guidance_scale,
+        "max_sequence_length": generation.max_sequence_length,
+        "batch_size": generation.batch_size,
+        "vae_tiling": case.model.vae_tiling,
+    }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -139,7 +152,7 @@ def load_expected(case: Case, case_folder: Path, request: Request, identity: Pic
         sidecar = read_sidecar(sidecar_path)
     except (OSError, ValueError) as error:
         return Expected(path=sidecar_path, problem=f"unusable sidecar: {error}")
-    if sidecar.request != request or not sidecar.has_settings_of(case.generation):
+    if sidecar.request != request or not sidecar.has_settings_of(case):
         return Expected(path=sidecar_path, problem="the sidecar describes another prompt, seed, size or setting")
     try:
         picture = read_picture(path, (request.width, request.height), sidecar.sha256)
@@ -178,8 +191,7 @@ def write_expected(
         height=request.height,
         width=request.width,
         steps=request.steps,
-        guidance_scale=case.generation.guidance_scale,
-        max_sequence_length=case.generation.max_sequence_length,
+        **_settings(case),
         identity=identity,
         stack=stack,
         clip_score=clip_score,

@@ -12,6 +12,8 @@ from nearlossless.thresholds import Override, Thresholds
 MINIATURE = "miniature"
 Size = Annotated[tuple[int, int], Field(description="(height, width) in pixels")]
 
+Offload = Literal["model", "sequential"]
+
 LARGEST_SIDE = 4096
 
 
@@ -22,8 +24,15 @@ class CaseError(Exception):
 class Lora(Strict):
     """A low-rank adapter of the denoiser, as a local safetensors file."""
 
-    file: str
-    scale: float = 1.0
+    file: Annotated[str, Field(pattern=r"\.safetensors$", description="Local path, of a file ending in .safetensors.")]
+    scale: float = Field(1.0, allow_inf_nan=False, description="Factor of its effect; negative reverses it.")
+
+    @field_validator("scale")
+    @classmethod
+    def _has_effect(cls, value: float) -> float:
+        if value == 0:
+            raise ValueError("a LoRA of scale 0 does nothing; remove it")
+        return value
 
 
 class Model(Strict):
@@ -35,7 +44,7 @@ class Model(Strict):
         "trained", description="'synthetic': seeded random weights in the architecture that `source` names."
     )
     dtype: dict[Device, Literal["float32", "bfloat16", "float16"]]
-    offload: Literal["model", "sequential"] | None = Field(
+    offload: Offload | None = Field(
         None, description="Components (or their layers) wait on the CPU and visit the GPU for their call."
     )
     vae_tiling: bool = Field(False, description="Decode large pictures tile by tile.")
@@ -48,6 +57,21 @@ class Model(Strict):
         if not value:
             raise ValueError("name at least one device, for example {cuda = 'bfloat16'}")
         return value
+
+    @model_validator(mode="after")
+    def _offload_has_a_gpu(self) -> Self:
+        if self.offload is not None and "cpu" in self.dtype:
+            raise ValueError(
+                f"offload = '{self.offload}' needs a GPU to offload from: name only cuda in dtype, and gate the CPU in"
+                " a case of its own"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _each_lora_once(self) -> Self:
+        if len(set(self.loras)) != len(self.loras):
+            raise ValueError("a LoRA is listed twice with the same scale: swapping to it would change nothing")
+        return self
 
 
 class Generation(Strict):
@@ -120,6 +144,25 @@ class Case(Strict):
         default_factory=dict, description="Keyed by device ('cpu', 'cuda') or GPU name as torch prints it."
     )
     references: dict[str, tuple[Reference, ...]] = Field(default_factory=dict, description="Keyed by GPU name.")
+
+    @model_validator(mode="after")
+    def _slicing_has_a_batch(self) -> Self:
+        if self.model.vae_slicing and self.generation.batch_size == 1:
+            raise ValueError(
+                "model.vae_slicing decodes a batch picture by picture, and batch_size is 1: remove it, or raise"
+                " generation.batch_size"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _quantized_weights_are_there(self) -> Self:
+        quantizing = [name for name, recipe in self.recipes.items() if recipe.quantization]
+        if self.model.offload == "sequential" and quantizing:
+            raise ValueError(
+                f"model.offload = 'sequential' takes the weights off the modules that {quantizing} quantize(s): choose"
+                " offload = 'model'"
+            )
+        return self
 
     @model_validator(mode="after")
     def _references_name_recipes(self) -> Self:

@@ -1,6 +1,6 @@
-"""Draw every picture of a case with both pipelines and compare it live and with what is stored, one at a time."""
+"""Draw every picture of a case with both pipelines and compare it live and with what is stored, batch by batch."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -9,14 +9,14 @@ from nearlossless.atomic import write_bytes
 from nearlossless.baselines import Expected, encode_png, load_expected, picture_name, write_expected
 from nearlossless.cases import Case
 from nearlossless.environment import PictureIdentity
-from nearlossless.pipelines.requests import Request, requests
+from nearlossless.pipelines.requests import Batch, Request, batches
 from nearlossless.quality import ClipScorer, ssim, tripwires
 from nearlossless.record import PictureRecord
 
 if TYPE_CHECKING:
     from PIL import Image
 
-Draw = Callable[[Request], "Image.Image"]
+Draw = Callable[[Sequence[Request]], "list[Image.Image]"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,11 +35,19 @@ class Comparison:
 
 
 def compare_pictures(baseline: Draw | None, compiled: Draw, comparison: Comparison) -> Iterator[PictureRecord]:
-    """One record a request; no picture is kept in memory after its record. No baseline leaves the stored pictures."""
-    for request in requests(comparison.case.generation):
+    """One record a request; no picture is kept in memory after its batch. No baseline leaves the stored pictures."""
+    for batch in batches(comparison.case.generation):
+        live = baseline(batch) if baseline is not None else None
+        yield from _compare_batch(batch, live, compiled(batch), comparison)
+
+
+def _compare_batch(
+    batch: Batch, live: "list[Image.Image] | None", obtained: "list[Image.Image]", comparison: Comparison
+) -> Iterator[PictureRecord]:
+    for number, request in enumerate(batch):
         expected = load_expected(comparison.case, comparison.case_folder, request, comparison.identity)
-        live = baseline(request) if baseline is not None else None
-        yield _compare(request, live, compiled(request), expected, comparison)
+        anchor = live[number] if live is not None else None
+        yield _compare(request, anchor, obtained[number], expected, comparison)
 
 
 def _compare(
@@ -110,6 +118,24 @@ def tripped(obtained: "Image.Image", anchor: "Image.Image | None", request: Requ
     if obtained.size != (request.width, request.height):
         tripped.append(f"{obtained.width}x{obtained.height} instead of {request.width}x{request.height}")
     return tripped
+
+
+def batch_tripped(
+    obtained: Sequence["Image.Image"], live: Sequence["Image.Image"] | None, batch: Sequence[Request]
+) -> list[str]:
+    """What any picture of a batch trips, each once."""
+    pictures = zip(obtained, live if live is not None else [None] * len(batch), batch, strict=True)
+    return list(dict.fromkeys(name for mine, theirs, request in pictures for name in tripped(mine, theirs, request)))
+
+
+def batch_ssim(obtained: Sequence["Image.Image"], live: Sequence["Image.Image"] | None) -> float | None:
+    """The worst tile among all pictures of a batch; None where sizes differ or there is no baseline."""
+    if live is None:
+        return None
+    pairs = list(zip(obtained, live, strict=True))
+    if any(mine.size != theirs.size for mine, theirs in pairs):
+        return None
+    return min(ssim(mine, theirs).worst_tile_ssim for mine, theirs in pairs)
 
 
 def _keep(picture: "Image.Image", kind: str, request: Request, comparison: Comparison) -> str:

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from nearlossless.cases import Sampling
 from nearlossless.memory import SINCE_START
-from nearlossless.record import ParityRecord, PictureRecord, SizeRecord, StepParity
+from nearlossless.record import ParityRecord, PictureRecord, SizeRecord, StepParity, SwapRecord
 from nearlossless.thresholds import Thresholds
 from nearlossless.timing import PairedLatencies, judge_latencies, judge_pairs
 from nearlossless.verdicts import Check, Outcome, Verdict, at_least, at_most, found, verdict
@@ -87,10 +87,14 @@ def judge_startup(cold: ProcessRun, warm: ProcessRun, thresholds: Thresholds) ->
 
 
 def judge_shapes(
-    sizes: Sequence[SizeRecord], thresholds: Thresholds, *, baseline_does_not_fit: str | None = None
+    sizes: Sequence[SizeRecord],
+    thresholds: Thresholds,
+    *,
+    swaps: Sequence[SwapRecord] = (),
+    baseline_does_not_fit: str | None = None,
 ) -> Verdict:
     """
-    Does cycling the sizes compile nothing, and is every picture of it the baseline's?
+    Does cycling the sizes and swapping LoRAs compile nothing, and is every picture of it the baseline's?
 
     Where the baseline does not fit, pictures are judged by their tripwires alone.
     """
@@ -108,7 +112,23 @@ def judge_shapes(
                 note="; ".join(compiled) or f"{len(sizes)} sizes",
             )
         )
+    for swap in swaps:
+        checks += _swap_checks(swap, thresholds, is_compared=is_compared)
     return verdict("shapes", checks)
+
+
+def _swap_checks(swap: SwapRecord, thresholds: Thresholds, *, is_compared: bool) -> list[Check]:
+    of, least = f"LoRA {swap.lora}", thresholds.min_live_ssim
+    checks = [at_most("compiles after a swap", swap.compiles, thresholds.max_compiles_after_warmup, of=of)]
+    if swap.problems:
+        return [*checks, found("picture", Outcome.REGRESSION, ", ".join(swap.problems), of=of)]
+    if least is None or not is_compared:
+        return checks
+    change = swap.baseline_change_ssim
+    if change is None or not change < least:
+        note = f"it moves the baseline's picture to SSIM {change}, not below {least:g}: no swap could be told from none"
+        checks.append(found("effect on the baseline", Outcome.NOT_COMPARABLE, note, of=of))
+    return [*checks, at_least("live worst-tile SSIM", swap.live_worst_tile_ssim, least, of=of)]
 
 
 def _size_check(size: SizeRecord, thresholds: Thresholds) -> Check:

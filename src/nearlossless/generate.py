@@ -39,7 +39,7 @@ class Overrides:
     def applied_to(self, baselines: Path, name: str) -> Case:
         """The case with these settings, checked like a case file."""
         case = find_case(baselines, name)
-        generation = case.generation.model_dump()
+        generation = {**case.generation.model_dump(), "batch_size": 1}  # by hand, one picture is drawn at a time
         for key in ("height", "width", "steps", "guidance_scale"):
             if getattr(self, key) is not None:
                 generation[key] = getattr(self, key)
@@ -48,6 +48,7 @@ class Overrides:
         if self.seed is not None:
             generation["seeds"] = (self.seed,)
         content = {**case.model_dump(exclude={"name"}, exclude_unset=True), "generation": generation}
+        content["model"]["vae_slicing"] = False  # of a batch
         return parse_case(name, content, baselines / name / "case.toml with the command line's settings")
 
 

@@ -11,18 +11,18 @@ from typing import TYPE_CHECKING, Any
 from nearlossless.backends import BackendError
 from nearlossless.baselines import CANDIDATES, EXPECTED
 from nearlossless.cases import Case
-from nearlossless.comparison import Comparison, compare_pictures, tripped
+from nearlossless.comparison import Comparison, Draw, batch_ssim, batch_tripped, compare_pictures
 from nearlossless.divergence import first_divergence
 from nearlossless.effect import Effect, measure_effect
 from nearlossless.environment import Fingerprint, hardware_folder, restored_torch_settings
 from nearlossless.gates import is_parity_regression
 from nearlossless.parity import chosen_steps, compare_step, record_calls, reference_dtype
-from nearlossless.pipelines.compiling import build_alone, build_compiled, check_baseline_unchanged
-from nearlossless.pipelines.drawing import call, draw, step_timer
-from nearlossless.pipelines.requests import Request, requests, short_request, size_requests
+from nearlossless.pipelines.compiling import build_alone, build_compiled, check_batch_unchanged
+from nearlossless.pipelines.drawing import call, draw_batch, step_timer
+from nearlossless.pipelines.requests import Batch, batches, requests, short_batch, size_batches
 from nearlossless.processes import WorkerError, cache_environment, run_worker
 from nearlossless.progress import Progress
-from nearlossless.quality import clip_scorer, judge_folder, ssim
+from nearlossless.quality import clip_scorer, judge_folder
 from nearlossless.record import ParityRecord, PictureRecord, SizeRecord, Speeds
 from nearlossless.selection import Subject
 from nearlossless.shapes import counted_compiles, warmup_sizes
@@ -84,13 +84,13 @@ def measure_processes(
     return ProcessRuns(baseline=baselines.get(key), cold=cold, warm=run("warm", compiled=True, folder=cache))
 
 
-def drawer(pipeline: Any, case: Case) -> Callable[[Request], Any]:
-    """A function that draws requests of a case with a pipeline."""
-    return partial(draw, pipeline, case.generation)
+def drawer(pipeline: Any, case: Case) -> Draw:
+    """A function that draws batches of a case with a pipeline."""
+    return partial(draw_batch, pipeline, case.generation)
 
 
 def steps_per_second(pipeline: Any, case: Case, synchronize: Callable[[], None]) -> float | None:
-    """Denoising steps a second from the second step on; None where the pipeline tells no steps."""
+    """Denoising steps a second, each of a whole batch, from the second step on; None where the pipeline tells none."""
 
     def clock() -> float:
         synchronize()
@@ -98,7 +98,7 @@ def steps_per_second(pipeline: Any, case: Case, synchronize: Callable[[], None])
 
     ends, options = step_timer(clock)
     try:
-        call(pipeline, case.generation, requests(case.generation)[0], **options)
+        call(pipeline, case.generation, batches(case.generation)[0], **options)
     except Exception:  # a user's own callable need not know the callback; that it draws was seen before
         return None
     return (len(ends) - 1) / (ends[-1] - ends[0]) if len(ends) > 1 and ends[-1] > ends[0] else None
@@ -106,13 +106,13 @@ def steps_per_second(pipeline: Any, case: Case, synchronize: Callable[[], None])
 
 def measure_speed(baseline: Any | None, compiled: Any, subject: Subject, progress: Progress) -> Speeds:
     """
-    Paired latencies until the speedup is decided, then iteration speeds in calls of their own.
+    Paired latencies of a batch's call until the speedup is decided, then iteration speeds in calls of their own.
 
     Without a baseline, latencies of the compiled pipeline alone until its ceiling is decided.
     """
     case, synchronize = subject.case, synchronizer(subject.device)
-    first = requests(case.generation)[0]
-    draw_compiled = partial(draw, compiled, case.generation, first)
+    first = batches(case.generation)[0]
+    draw_compiled = partial(draw_batch, compiled, case.generation, first)
 
     def tell(count: int, check: Check) -> None:
         if count % 5 == 0:
@@ -129,7 +129,7 @@ def measure_speed(baseline: Any | None, compiled: Any, subject: Subject, progres
             )
         else:
             pairs = measure_pairs(
-                partial(draw, baseline, case.generation, first),
+                partial(draw_batch, baseline, case.generation, first),
                 draw_compiled,
                 sampling=case.sampling,
                 min_speedup=subject.thresholds.min_speedup,
@@ -152,33 +152,32 @@ def paired(speeds: Speeds) -> PairedLatencies:
 
 def cycle_sizes(baseline: Any | None, compiled: Any, subject: Subject, progress: Progress) -> list[SizeRecord]:
     """
-    Warm up, then draw at every size and count what each compiles; a size that fails does not end the cycle.
+    Warm up, then draw a batch at every size and count what each compiles; a size that fails does not end the cycle.
 
     Without a baseline no picture is compared; tripwires and wrong sizes are still found.
     """
-    case, synchronize = subject.case, synchronizer(subject.device)
-    all_requests = size_requests(case.generation)
+    generation, synchronize = subject.case.generation, synchronizer(subject.device)
+    all_batches = size_batches(generation)
     sizes = []
     with progress.phase("shapes: warm-up"):
-        for height, width in warmup_sizes(case.generation.sizes):
-            draw(compiled, case.generation, next(r for r in all_requests if (r.height, r.width) == (height, width)))
-        for number, request in enumerate(all_requests, 1):
+        for size in warmup_sizes(generation.sizes):
+            draw_batch(compiled, generation, all_batches[generation.sizes.index(size)])
+        for number, batch in enumerate(all_batches, 1):
             if number % 10 == 1:
-                progress.say(f"shapes: size {number} of {len(all_requests)}")
-            sizes.append(_draw_at_size(baseline, compiled, case, request, synchronize))
+                progress.say(f"shapes: size {number} of {len(all_batches)}")
+            sizes.append(_draw_at_size(baseline, compiled, subject.case, batch, synchronize))
     return sizes
 
 
 def _draw_at_size(
-    baseline: Any | None, compiled: Any, case: Case, request: Request, synchronize: Callable[[], None]
+    baseline: Any | None, compiled: Any, case: Case, batch: Batch, synchronize: Callable[[], None]
 ) -> SizeRecord:
-    live = draw(baseline, case.generation, request) if baseline is not None else None
-    obtained: Image.Image | None = None
-    size = SizeRecord(height=request.height, width=request.width, compiles=0, latency_s=0.0)
+    live = draw_batch(baseline, case.generation, batch) if baseline is not None else None
+    obtained: list[Image.Image] = []
+    size = SizeRecord(height=batch[0].height, width=batch[0].width, compiles=0, latency_s=0.0)
 
     def once() -> None:
-        nonlocal obtained
-        obtained = draw(compiled, case.generation, request)
+        obtained.extend(draw_batch(compiled, case.generation, batch))
 
     with counted_compiles() as compiles:
         try:
@@ -186,16 +185,15 @@ def _draw_at_size(
         except BackendError as error:
             size.problems.append(str(error))
     size.compiles = compiles.total
-    if obtained is not None:
-        size.problems += tripped(obtained, live, request)
-    if obtained is not None and live is not None and obtained.size == live.size:
-        size.live_worst_tile_ssim = ssim(obtained, live).worst_tile_ssim
+    if obtained:
+        size.problems += batch_tripped(obtained, live, batch)
+        size.live_worst_tile_ssim = batch_ssim(obtained, live)
     return size
 
 
 def compile_beside(baseline: Any, subject: Subject, progress: Progress) -> tuple[Any, Effect]:
     """
-    The compiled pipeline, after one picture by it and proof that the baseline still draws what it drew.
+    The compiled pipeline, after one batch by it and proof that the baseline still draws what it drew.
 
     Returns:
         The pipeline, and what the recipe did to it.
@@ -205,34 +203,34 @@ def compile_beside(baseline: Any, subject: Subject, progress: Progress) -> tuple
         BaselineChanged: The baseline's picture moved.
         BaselineError: The baseline does not draw.
     """
-    draw_baseline, first = drawer(baseline, subject.case), requests(subject.case.generation)[0]
+    draw_baseline, first = drawer(baseline, subject.case), batches(subject.case.generation)[0]
     try:
         with progress.phase("baseline pipeline: first pictures"):
             before = [draw_baseline(first), draw_baseline(first)]
-            if before[0].tobytes() != before[1].tobytes():
+            if any(a.tobytes() != b.tobytes() for a, b in zip(*before, strict=True)):
                 before.append(draw_baseline(first))  # it does not repeat itself: three show its spread
     except BackendError as error:
         raise BaselineError(f"the baseline does not draw: {error}") from error
     with progress.phase("compiled pipeline: compile and first picture"):
         compiled, effect = _called_once(lambda: build_compiled(baseline, subject.recipe), subject)
-        check_baseline_unchanged(before, draw_baseline(first))
+        check_batch_unchanged(before, draw_baseline(first))
     return compiled, effect
 
 
 def _called_once(build: Callable[[], Any], subject: Subject) -> tuple[Any, Effect]:
-    """A compiled pipeline after its first picture, and what the recipe did to it."""
+    """A compiled pipeline after its first batch, and what the recipe did to it."""
     generation = subject.case.generation
     with restored_torch_settings():
         with counted_compiles() as compiles:
             compiled = build()
-            draw(compiled, generation, requests(generation)[0])
-        short = partial(draw, compiled, generation, short_request(generation))
+            draw_batch(compiled, generation, batches(generation)[0])
+        short = partial(draw_batch, compiled, generation, short_batch(generation))
         return compiled, measure_effect(compiled, subject.recipe, short, graphs=compiles.graphs)
 
 
 def compile_alone(subject: Subject, progress: Progress) -> tuple[Any, Effect]:
     """
-    The compiled pipeline where the baseline does not fit, after one picture by it.
+    The compiled pipeline where the baseline does not fit, after one batch by it.
 
     Returns:
         The pipeline, and what the recipe did to it.
@@ -306,7 +304,7 @@ def measure_parity(baseline: Any | None, compiled: Any, subject: Subject, progre
     generation, ceiling = subject.case.generation, subject.thresholds.max_parity_ratio
     steps = chosen_steps(generation.steps, generation.parity_steps)
     with progress.phase(f"step parity: {len(steps)} of {generation.steps} steps"):
-        calls = record_calls(original, partial(draw, baseline, generation, requests(generation)[0]), steps)
+        calls = record_calls(original, partial(draw_batch, baseline, generation, batches(generation)[0]), steps)
         if not calls:
             return ParityRecord(problem="the baseline pipeline drew without calling its denoiser")
         to = reference_dtype(calls[0].outputs)

@@ -115,8 +115,18 @@ class SizeRecord(_Part):
     problems: list[str] = Field(default_factory=list)
 
 
+class SwapRecord(_Part):
+    """One swap of the LoRA in both pipelines."""
+
+    lora: str
+    compiles: int
+    baseline_change_ssim: float | None = None  # worst tile of the baseline's pictures after against before the swap
+    live_worst_tile_ssim: float | None = None
+    problems: list[str] = Field(default_factory=list)
+
+
 class Speeds(_Part):
-    """Raw latencies of the pairs, and denoising steps a second."""
+    """Raw latencies of the pairs, each of one call, and denoising steps a second, each of a whole batch."""
 
     baseline_s: list[float] = Field(default_factory=list)
     compiled_s: list[float] = Field(default_factory=list)
@@ -131,6 +141,7 @@ class SubjectRecord(_Part):
     recipe: str
     backend: str
     device: str
+    batch_size: int = 1
     thresholds: Thresholds
     baseline_does_not_fit: str | None = None  # why there is no baseline here, as the case says
     fingerprint: Fingerprint | None = None
@@ -144,12 +155,14 @@ class SubjectRecord(_Part):
     parity: ParityRecord = Field(default_factory=ParityRecord)
     effect: Effect | None = None  # of the recipe on the session's pipeline
     sizes: list[SizeRecord] = Field(default_factory=list)
+    swaps: list[SwapRecord] = Field(default_factory=list)
     references: dict[str, tuple[Reference, ...]] = Field(default_factory=dict)
 
     @property
     def title(self) -> str:
-        """`case / recipe / device`."""
-        return f"{self.case} / {self.recipe} / {self.device}"
+        """`case / recipe / device`, and how many pictures a call draws if it is more than one."""
+        batch = f", {self.batch_size} pictures a call" if self.batch_size > 1 else ""
+        return f"{self.case} / {self.recipe} / {self.device}{batch}"
 
     @property
     def lacks_thresholds(self) -> bool:

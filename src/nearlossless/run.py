@@ -62,6 +62,7 @@ class Run:
                 recipe=subject.recipe_name,
                 backend=subject.recipe.backend,
                 device=subject.device,
+                batch_size=subject.case.generation.batch_size,
                 thresholds=subject.thresholds,
                 baseline_does_not_fit=subject.baseline_does_not_fit,
                 references=subject.case.references,

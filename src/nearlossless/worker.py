@@ -61,14 +61,14 @@ class ProcessRun(BaseModel):
 
 
 def run(job: Job, tell: Any) -> ProcessRun:
-    """Load, first call, steady calls, each timed and with its memory peak."""
+    """Load, first call, steady calls, each of one batch, timed and with its memory peak."""
     start = time.perf_counter()
     tell("load")
     from nearlossless.memory import peak_meter
     from nearlossless.pipelines.compiling import build_alone
-    from nearlossless.pipelines.drawing import draw
+    from nearlossless.pipelines.drawing import draw_batch
     from nearlossless.pipelines.loading import build_baseline, fingerprint_of
-    from nearlossless.pipelines.requests import requests, short_request
+    from nearlossless.pipelines.requests import batches, short_batch
     from nearlossless.shapes import counted_compiles
     from nearlossless.timing import synchronizer, timed
 
@@ -79,10 +79,10 @@ def run(job: Job, tell: Any) -> ProcessRun:
         pipeline = build_alone(job.case, job.recipe, job.device)
     synchronize()
     load_s, load_peak = time.perf_counter() - start, meter.read()
-    request = requests(job.case.generation)[0]
+    batch = batches(job.case.generation)[0]
 
     def once() -> None:
-        draw(pipeline, job.case.generation, request)
+        draw_batch(pipeline, job.case.generation, batch)
 
     tell("first call")
     meter.reset()
@@ -95,7 +95,7 @@ def run(job: Job, tell: Any) -> ProcessRun:
     steady_peak = meter.read()
     effect = None
     if job.recipe is not None:  # last, since the profiler leaves traces in times and memory
-        short = partial(draw, pipeline, job.case.generation, short_request(job.case.generation))
+        short = partial(draw_batch, pipeline, job.case.generation, short_batch(job.case.generation))
         effect = measure_effect(pipeline, job.recipe, short, graphs=compiles.graphs)
     return ProcessRun(
         load_s=load_s,

@@ -1,4 +1,4 @@
-"""Does another size compile anything?"""
+"""Does another size compile anything, or another LoRA?"""
 
 from typing import Any
 
@@ -10,6 +10,7 @@ from nearlossless.plugin import Concluding
 from nearlossless.progress import Progress
 from nearlossless.record import SubjectRecord
 from nearlossless.selection import Subject
+from nearlossless.swapping import swap_loras
 
 
 @pytest.mark.gate("shapes")
@@ -21,8 +22,15 @@ def test_dynamic_shapes(
     progress: Progress,
     gate: Concluding,
 ) -> None:
-    """After warm-up, cycling through the case's sizes compiles nothing and draws what the baseline draws."""
+    """After warm-up, other sizes and swapped LoRAs compile nothing and give the baseline's pictures."""
     subject_record.sizes = cycle_sizes(baseline_pipeline, compiled_pipeline, subject, progress)
-    sizes, reason = subject_record.sizes, subject.baseline_does_not_fit
-    verdict = gate(judge_shapes(sizes, subject.thresholds, baseline_does_not_fit=reason))
+    subject_record.swaps = swap_loras(baseline_pipeline, compiled_pipeline, subject, progress)
+    verdict = gate(
+        judge_shapes(
+            subject_record.sizes,
+            subject.thresholds,
+            swaps=subject_record.swaps,
+            baseline_does_not_fit=subject.baseline_does_not_fit,
+        )
+    )
     assert verdict.is_pass, str(verdict)

@@ -9,8 +9,12 @@ from PIL import Image
 from nearlossless.case_files import load_case
 from nearlossless.cases import Case
 from nearlossless.environment import Fingerprint, PictureIdentity, TimingIdentity
+from nearlossless.fields import Device
 from nearlossless.miniature.world import draw, scene_at
+from nearlossless.progress import Progress
+from nearlossless.recipes import Recipe
 from nearlossless.record import CheckRecord, PictureRecord, Record, SizeRecord, Speeds, SubjectRecord, VerdictRecord
+from nearlossless.selection import Subject
 from nearlossless.thresholds import Thresholds
 from nearlossless.worker import PhasePeaks, ProcessRun
 
@@ -34,6 +38,66 @@ def quick_case(miniature_case: Case) -> Case:
     """The miniature's case in two denoising steps."""
     generation = miniature_case.generation.model_copy(update={"steps": 2})
     return miniature_case.model_copy(update={"generation": generation})
+
+
+@pytest.fixture(scope="session")
+def tiny_case(quick_case: Case) -> Case:
+    """The miniature's case in two denoising steps at 64x64, three sizes to cycle."""
+    changes = {"height": 64, "width": 64, "sizes": ((64, 64), (96, 64), (64, 96))}
+    return quick_case.model_copy(update={"generation": quick_case.generation.model_copy(update=changes)})
+
+
+MakeSubject = Callable[..., Subject]
+
+
+@pytest.fixture(scope="session")
+def make_subject() -> MakeSubject:
+    """Makes what gates judge: a case under a recipe on a device."""
+
+    def make(case: Case, recipe: Recipe, device: Device = "cpu") -> Subject:
+        return Subject(
+            case=case,
+            case_folder=BASELINES / case.name,
+            recipe_name="unnamed",
+            recipe=recipe,
+            device=device,
+            is_named=False,
+        )
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def silent() -> Progress:
+    """Progress that nobody reads."""
+    return Progress(lambda _text: None)
+
+
+MakeLora = Callable[..., Path]
+
+
+@pytest.fixture(scope="session")
+def make_lora(tmp_path_factory: pytest.TempPathFactory) -> MakeLora:
+    """Writes random LoRAs of the miniature's transformer, without the library that reads them."""
+
+    def make(
+        *, rank: int = 4, seed: int = 0, factor: float = 1.0, part: str = "transformer", layers: str = "to_q to_v"
+    ) -> Path:
+        import torch
+        from safetensors.torch import save_file
+
+        generator, width = torch.Generator().manual_seed(seed), 128
+        weights = {}
+        for block in range(4):
+            for layer in layers.split():
+                name = f"{part}.transformer_blocks.{block}.attn.{layer}"
+                weights[f"{name}.lora_A.weight"] = 0.15 * torch.randn(rank, width, generator=generator)
+                weights[f"{name}.lora_B.weight"] = factor * 0.15 * torch.randn(width, rank, generator=generator)
+        path = tmp_path_factory.mktemp("lora", numbered=True) / "lora.safetensors"
+        save_file(weights, path)
+        return path
+
+    return make
 
 
 @pytest.fixture(scope="session")

@@ -145,6 +145,82 @@ def test_sampling_that_cannot_decide_is_refused(tmp_path: Path, line: str) -> No
     assert f"sampling.{line.split(maxsplit=1)[0]}" in message
 
 
+CUDA_ONLY = ('dtype = { cpu = "float32", cuda = "bfloat16" }', 'dtype = { cuda = "bfloat16" }')
+
+
+def with_model_line(line: str, *, cuda_only: bool = False) -> str:
+    """The minimal case with another line in its model table."""
+    text = MINIMAL.replace(*CUDA_ONLY) if cuda_only else MINIMAL
+    return text.replace('source = "miniature"', f'source = "miniature"\n{line}')
+
+
+@pytest.mark.parametrize("offload", ["model", "sequential"])
+def test_offload_needs_a_case_without_cpu(tmp_path: Path, offload: str) -> None:
+    """Offload is refused where the case names the CPU, and loads where it names only CUDA."""
+    line = f'offload = "{offload}"'
+    assert "needs a GPU" in error_of(write_case(tmp_path, with_model_line(line)))
+    case = load_case(write_case(tmp_path, with_model_line(line, cuda_only=True), "gpu"))
+    assert case.model.offload == offload
+
+
+@pytest.mark.parametrize(("batch_size", "is_allowed"), [(1, False), (2, True)])
+def test_slicing_needs_a_batch(tmp_path: Path, batch_size: int, is_allowed: bool) -> None:
+    """Decoding a batch picture by picture means nothing for one picture."""
+    text = with_model_line("vae_slicing = true").replace("seeds = [20]", f"seeds = [20, 21]\nbatch_size = {batch_size}")
+    folder = write_case(tmp_path, text)
+    if is_allowed:
+        assert load_case(folder).model.vae_slicing
+    else:
+        assert "generation.batch_size" in error_of(folder)
+
+
+@pytest.mark.parametrize(("offload", "is_allowed"), [("model", True), ("sequential", False)])
+def test_quantization_needs_weights_on_their_modules(tmp_path: Path, offload: str, is_allowed: bool) -> None:
+    """A recipe cannot quantize weights that sequential offload took off their modules."""
+    text = with_model_line(f'offload = "{offload}"', cuda_only=True)
+    folder = write_case(tmp_path, text + '[recipes.inductor.quantization]\ntransformer = "int8"\n')
+    if is_allowed:
+        assert load_case(folder).model.offload == offload
+    else:
+        assert "offload = 'model'" in error_of(folder)
+
+
+@pytest.mark.parametrize(("batch_size", "is_allowed"), [(1, True), (3, True), (6, True), (4, False), (12, False)])
+def test_batch_size_divides_the_pictures(tmp_path: Path, batch_size: int, is_allowed: bool) -> None:
+    """The case's pictures are whole batches."""
+    text = MINIMAL.replace("seeds = [20]", f"seeds = [1, 2, 3, 4, 5, 6]\nbatch_size = {batch_size}")
+    folder = write_case(tmp_path, text)
+    if is_allowed:
+        assert load_case(folder).generation.batch_size == batch_size
+    else:
+        assert "does not divide 6 pictures" in error_of(folder)
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ('loras = [{ file = "a.bin" }]', "model.loras.0.file"),
+        ('loras = [{ file = "a.safetensors", scale = 0.0 }]', "does nothing"),
+        ('loras = [{ file = "a.safetensors", scale = nan }]', "model.loras.0.scale"),
+        ('loras = [{ file = "a.safetensors" }, { file = "a.safetensors", scale = 1.0 }]', "twice"),
+    ],
+)
+def test_lora_that_means_nothing_is_refused(tmp_path: Path, line: str, message: str) -> None:
+    """A LoRA is a safetensors file with a scale that has an effect, and each is another than the others."""
+    assert message in error_of(write_case(tmp_path, with_model_line(line)))
+
+
+def test_options_combine(tmp_path: Path) -> None:
+    """Offload, tiling, slicing, LoRAs, batches and guidance off may stand in one case."""
+    lines = (
+        'offload = "model"\nvae_tiling = true\nvae_slicing = true\n'
+        'loras = [{ file = "a.safetensors" }, { file = "a.safetensors", scale = -0.5 }]'
+    )
+    text = with_model_line(lines, cuda_only=True).replace("seeds = [20]", "seeds = [20, 21]\nbatch_size = 2")
+    case = load_case(write_case(tmp_path, text.replace("guidance_scale = 3.5", "guidance_scale = 0.0")))
+    assert (len(case.model.loras), case.generation.guidance_scale) == (2, 0.0)
+
+
 def test_fewer_pairs_at_most_than_at_least_is_refused(tmp_path: Path) -> None:
     """A largest number of pairs below the smallest would make every verdict INCONCLUSIVE, so it is an error."""
     message = error_of(write_case(tmp_path, f"{MINIMAL}\n[sampling]\nmin_pairs = 10\nmax_pairs = 5\n"))

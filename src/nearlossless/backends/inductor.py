@@ -76,7 +76,8 @@ def apply(
         BackendError: A component is missing, or an option is unknown.
         BackendUnavailable: There is no C++ compiler for CPU kernels, or no Triton for a GPU's.
     """
-    if pipeline.device.type == "cpu":
+    # Of an offloaded pipeline, `device` is where its weights wait.
+    if getattr(pipeline, "_execution_device", pipeline.device).type == "cpu":
         find_compiler()
     else:
         check_triton()

@@ -11,6 +11,7 @@ from nearlossless.cases import Case, CaseError
 from nearlossless.environment import restored_torch_settings
 from nearlossless.fields import Device
 from nearlossless.pipelines.loading import build_baseline
+from nearlossless.pipelines.placing import without_offload
 from nearlossless.recipes import INDUCTOR, Recipe
 
 if TYPE_CHECKING:
@@ -38,16 +39,24 @@ def _check_components(pipeline: Any, touched: tuple[str, ...] | None) -> None:
 
 
 def copy_pipeline(pipeline: Any, touched: tuple[str, ...] | None) -> Any:
-    """A second pipeline with copies of the `touched` components (None: of all) and the others shared."""
+    """
+    A second pipeline with copies of the `touched` components (None: of all) and the others shared.
+
+    It is offloaded as the first is; how the VAE decodes and which LoRA is loaded come with the components.
+    """
     _check_components(pipeline, touched)
     names = pipeline.components.keys() if touched is None else touched
-    components = {
-        name: shared_copy(part) if name in names and part is not None else part
-        for name, part in pipeline.components.items()
-    }
-    accepted = inspect.signature(type(pipeline).__init__).parameters
-    settings = {name: value for name, value in pipeline.config.items() if name in accepted and name not in components}
-    second = type(pipeline)(**components, **settings)
+    with without_offload(pipeline) as followers:
+        components = {
+            name: shared_copy(part) if name in names and part is not None else part
+            for name, part in pipeline.components.items()
+        }
+        accepted = inspect.signature(type(pipeline).__init__).parameters
+        settings = {
+            name: value for name, value in pipeline.config.items() if name in accepted and name not in components
+        }
+        second = type(pipeline)(**components, **settings)
+        followers.append(second)
     second.set_progress_bar_config(disable=True)
     return second
 
@@ -142,6 +151,12 @@ def _rms(a: "Image.Image", b: "Image.Image") -> float:
 
     difference = np.asarray(a, dtype=np.float64) - np.asarray(b, dtype=np.float64)
     return float(np.sqrt(np.mean(difference**2)))
+
+
+def check_batch_unchanged(before: Sequence[Sequence["Image.Image"]], after: Sequence["Image.Image"]) -> None:
+    """`check_baseline_unchanged` for each picture of a batch that was drawn again and again."""
+    for number, picture in enumerate(after):
+        check_baseline_unchanged([pictures[number] for pictures in before], picture)
 
 
 def check_baseline_unchanged(before: Sequence["Image.Image"], after: "Image.Image") -> None:

@@ -1,53 +1,73 @@
-"""(pipeline, request) -> picture, and what is left behind."""
+"""(pipeline, batch of requests) -> pictures, and what is left behind."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from nearlossless.backends import BackendError
 from nearlossless.cases import Generation
 from nearlossless.fields import Device
+from nearlossless.pipelines.placing import offload_of
 from nearlossless.pipelines.requests import Request
 
 if TYPE_CHECKING:
     from PIL import Image
 
 
-def call(pipeline: Any, generation: Generation, request: Request, **options: Any) -> Any:
-    """Run a pipeline on one request; initial latents come from the CPU, the same on every device."""
+def call(pipeline: Any, generation: Generation, batch: Sequence[Request], **options: Any) -> Any:
+    """
+    Run a pipeline once on a batch of requests of one size.
+
+    Initial latents come from the CPU, the same on every device, and from a generator for each picture, the same in
+    every batch.
+    """
     import torch
 
+    prompts = [request.prompt for request in batch]
+    generators = [torch.Generator("cpu").manual_seed(request.seed) for request in batch]
+    is_single = len(batch) == 1
     arguments: dict[str, Any] = {
-        "prompt": request.prompt,
-        "height": request.height,
-        "width": request.width,
-        "num_inference_steps": request.steps,
+        "prompt": prompts[0] if is_single else prompts,
+        "height": batch[0].height,
+        "width": batch[0].width,
+        "num_inference_steps": batch[0].steps,
         "guidance_scale": generation.guidance_scale,
-        "generator": torch.Generator("cpu").manual_seed(request.seed),
+        "generator": generators[0] if is_single else generators,
     }
     if generation.max_sequence_length is not None:
         arguments["max_sequence_length"] = generation.max_sequence_length
     return pipeline(**arguments, **options)
 
 
-def draw(pipeline: Any, generation: Generation, request: Request) -> "Image.Image":
+def draw_batch(pipeline: Any, generation: Generation, batch: Sequence[Request]) -> "list[Image.Image]":
     """
-    One picture.
+    One picture a request, by one call of the pipeline.
 
     Raises:
-        BackendError: The pipeline raised, or returned something that is not one picture.
+        BackendError: The pipeline raised, or returned something else than a picture for each request.
     """
     from PIL import Image
 
     try:
-        output = call(pipeline, generation, request)
+        output = call(pipeline, generation, batch)
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # compiled code may even call sys.exit
-        raise BackendError(f"drawing {request.width}x{request.height}: {type(error).__name__}: {error}") from error
+        # A call that ended early left offloaded components on the GPU, where the next pipeline would meet them.
+        if offload_of(pipeline) == "model":
+            pipeline.maybe_free_model_hooks()
+        where = f"drawing {batch[0].width}x{batch[0].height}"
+        raise BackendError(f"{where}: {type(error).__name__}: {error}") from error
     images = getattr(output, "images", None)
-    if not isinstance(images, list) or len(images) != 1 or not isinstance(images[0], Image.Image):
-        raise BackendError(f"the pipeline returned {type(output).__name__} without exactly one picture")
-    return images[0]
+    pictures = [image for image in images if isinstance(image, Image.Image)] if isinstance(images, list) else []
+    if not isinstance(images, list) or not len(pictures) == len(images) == len(batch):
+        count = "exactly one picture" if len(batch) == 1 else f"exactly {len(batch)} pictures"
+        raise BackendError(f"the pipeline returned {type(output).__name__} without {count}")
+    return pictures
+
+
+def draw(pipeline: Any, generation: Generation, request: Request) -> "Image.Image":
+    """One picture, drawn alone; raises what `draw_batch` raises."""
+    return draw_batch(pipeline, generation, [request])[0]
 
 
 def step_timer(clock: Callable[[], float]) -> tuple[list[float], dict[str, Any]]:

@@ -11,6 +11,8 @@ from nearlossless.cases import MINIATURE, Case, CaseError
 from nearlossless.environment import Fingerprint, fingerprint
 from nearlossless.fields import Device
 from nearlossless.miniature import PIPELINE as MINIATURE_PIPELINE
+from nearlossless.pipelines.loras import check_loras, load_loras, loras_digest
+from nearlossless.pipelines.placing import place
 
 # Files up to 16 MiB are hashed whole, larger ones at 16 places of 1 MiB.
 _DIGEST_SAMPLE, _DIGEST_SAMPLES = 1 << 20, 16
@@ -68,10 +70,14 @@ def _weights_digest(folder: Path) -> str:
 
 
 def weights_name(case: Case) -> str:
-    """Source and revision, as the picture identity names them; a local folder's revision is a hash of its weights."""
+    """
+    Source and revision, as the picture identity names them, and the LoRA that pictures are drawn with.
+
+    A local folder's revision is a hash of its weights.
+    """
     location, options = _location(case)
     revision = options.get("revision") or _weights_digest(Path(location))
-    return f"{case.model.source}@{revision}"
+    return f"{case.model.source}@{revision}{loras_digest(case.model)}"
 
 
 def _refuse_code(case: Case, source: str) -> None:
@@ -98,7 +104,8 @@ def build_baseline(
         first: Components to put on the device before the others.
 
     Raises:
-        CaseError: The weights cannot be loaded; says where they were looked for.
+        CaseError: The weights cannot be loaded; says where they were looked for. Or the pipeline has no such option
+            as the case asks for.
     """
     import torch
     from diffusers import DiffusionPipeline
@@ -106,6 +113,7 @@ def build_baseline(
 
     source, options = _location(case)
     _refuse_code(case, source)
+    check_loras(case.model)
     try:
         with quiet_libraries():
             pipeline = DiffusionPipeline.from_pretrained(
@@ -123,18 +131,30 @@ def build_baseline(
         ) from error
     pipeline.set_progress_bar_config(disable=True)
     try:
-        return pipeline.to(device) if on_component is None else _place(pipeline, device, on_component, first)
+        if on_component is not None:
+            _prepare_each(pipeline, device, on_component, first, is_offloaded=case.model.offload is not None)
+        place(pipeline, case.model, device)
+        load_loras(pipeline, case.model)
     except torch.cuda.OutOfMemoryError as error:
         raise CaseError(f"case '{case.name}': out of this GPU's memory while loading: {error}") from None
+    return pipeline
 
 
-def _place(pipeline: Any, device: Device, on_component: Callable[[str, Any], None], first: tuple[str, ...]) -> Any:
+def _prepare_each(
+    pipeline: Any,
+    device: Device,
+    on_component: Callable[[str, Any], None],
+    first: tuple[str, ...],
+    *,
+    is_offloaded: bool,
+) -> None:
     import torch
 
     modules = {name: part for name, part in pipeline.components.items() if isinstance(part, torch.nn.Module)}
     for name in sorted(modules, key=lambda name: name not in first):
         on_component(name, modules[name].to(device))
-    return pipeline
+        if is_offloaded:
+            modules[name].to("cpu")
 
 
 def fingerprint_of(pipeline: Any, case: Case, device: Device) -> Fingerprint:

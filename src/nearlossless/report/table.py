@@ -90,7 +90,11 @@ def _start_s(run: ProcessRun | None) -> float | None:
 
 
 def performance_rows(subject: SubjectRecord) -> list[Row]:
-    """Iteration speed, end-to-end time, peak memory, cold and warm first call, cold and warm start."""
+    """
+    Iteration speed, end-to-end time, peak memory, cold and warm first call, cold and warm start.
+
+    Times are of one call, which draws the case's `batch_size` of pictures.
+    """
     base, cold, warm, speeds = subject.baseline_process, subject.cold_process, subject.warm_process, subject.speeds
     base_first_s = base.first_call_s if base else None
     figures: list[tuple[Metric, float | None, float | None]] = [
