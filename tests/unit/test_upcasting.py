@@ -108,7 +108,8 @@ class ReadsDtypes(torch.nn.Module):
         first = next(self.parameters()).dtype
         shift: Any = self.shift
         scaled = hidden_states.to(self.wo.weight.dtype) * self.scale + shift.to(first) * self.numbers
-        return self.wo(scaled.to(self.wo.weight.dtype)) @ self.wo.weight
+        projected: torch.Tensor = self.wo(scaled.to(self.wo.weight.dtype)) @ self.wo.weight
+        return projected
 
 
 def reads_dtypes() -> tuple[torch.nn.Module, Inputs]:
