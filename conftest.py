@@ -7,7 +7,7 @@ a `subject` and builds, once for each:
     process_runs        baseline, cold and warm start in fresh processes (test_memory, test_startup: these run first)
     baseline_pipeline   the case as diffusers runs it
     compiled_pipeline   the same case under the recipe, sharing what the recipe leaves alone
-    pictures            every picture drawn by both, compared live and with the stored ones (test_quality)
+    pictures            step parity, and every picture drawn by both, compared live and with the stored (test_quality)
 """
 
 import os

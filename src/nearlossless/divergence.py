@@ -1,5 +1,7 @@
 """Which part of a denoiser is the first to diverge: each part alone, given the baseline's inputs."""
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -36,6 +38,31 @@ def parts_of(denoiser: Any) -> "dict[str, Module]":
     return parts
 
 
+@contextmanager
+def _called_beside(parts: "dict[str, Module]", compare: Callable[[str, DenoiserCall], None]) -> Iterator[None]:
+    """Hooks that hand each part's call, its inputs as they were before it, to `compare`."""
+    inputs: dict[str, DenoiserCall] = {}
+
+    def before(name: str, _: Any, arguments: Any, options: Any) -> None:
+        arguments, options = map_tensors((arguments, options), same_layout)
+        inputs[name] = DenoiserCall(step=0, timestep=None, arguments=arguments, options=options)
+
+    def after(name: str, _: Any, __: Any, output: Any) -> None:
+        call = inputs.pop(name)
+        call.outputs = flat_tensors(output)
+        compare(name, call)
+
+    hooks: list[Any] = []
+    try:
+        for name, part in parts.items():
+            hooks.append(part.register_forward_pre_hook(partial(before, name), with_kwargs=True))
+            hooks.append(part.register_forward_hook(partial(after, name)))
+        yield
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
 def first_divergence(
     call: DenoiserCall, baseline: "Module", compiled: Any, reference: "Module", *, max_ratio: float
 ) -> str:
@@ -58,41 +85,19 @@ def first_divergence(
     if not originals or list(originals) != list(others):
         return UNMATCHED
     told: list[str] = []
-    inputs: dict[str, DenoiserCall] = {}
 
-    def before(name: str, _: Any, arguments: Any, options: Any) -> None:
-        if not told:
-            arguments, options = map_tensors((arguments, options), same_layout)
-            inputs[name] = DenoiserCall(step=call.step, timestep=None, arguments=arguments, options=options)
+    def compare(name: str, alone: DenoiserCall) -> None:
+        if not told and alone.outputs:
+            told.extend(_divergence_alone(name, alone, others[name], exact[name], max_ratio))
 
-    def after(name: str, _: Any, __: Any, output: Any) -> None:
-        alone = inputs.pop(name, None)
-        if told or alone is None:
-            return
-        alone.outputs = flat_tensors(output)
-        told.extend(_divergence_alone(name, alone, others[name], exact[name], max_ratio))
-
-    hooks = [
-        hook
-        for name, part in originals.items()
-        for hook in (
-            part.register_forward_pre_hook(partial(before, name), with_kwargs=True),
-            part.register_forward_hook(partial(after, name)),
-        )
-    ]
-    try:
+    with _called_beside(originals, compare):
         call.repeated_with(baseline)
-    finally:
-        for hook in hooks:
-            hook.remove()
     return told[0] if told else NONE_ALONE
 
 
 def _divergence_alone(
     name: str, call: DenoiserCall, compiled: "Module", reference: "Module", max_ratio: float
 ) -> list[str]:
-    if not call.outputs:
-        return []
     to = reference_dtype(call.outputs)
     exact = reference_outputs(call, lambda *args, **options: reference(*upcast(args, to), **upcast(options, to)))
     try:

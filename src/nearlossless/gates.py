@@ -140,8 +140,8 @@ def _size_check(size: SizeRecord, thresholds: Thresholds) -> Check:
 
 def judge_quality(
     pictures: Sequence[PictureRecord],
-    parity: ParityRecord,
     thresholds: Thresholds,
+    parity: ParityRecord,
     *,
     no_pictures: str | None = None,
     baseline_does_not_fit: str | None = None,

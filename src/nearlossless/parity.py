@@ -39,8 +39,8 @@ class DenoiserCall:
         """What `module` returns for copies of these inputs, laid out in memory as the pipeline's were."""
         import torch
 
-        arguments, options = map_tensors((self.arguments, self.options), same_layout)
         with torch.no_grad():  # as pipelines call: in another mode compiled code would be compiled again
+            arguments, options = map_tensors((self.arguments, self.options), same_layout)
             return flat_tensors(module(*arguments, **options))
 
 
@@ -51,12 +51,18 @@ def chosen_steps(steps: int, count: int | None) -> list[int]:
 
 
 def same_layout(tensor: "Tensor") -> "Tensor":
-    """A copy with the same strides, expanded dimensions included: compiled code is specialized on them."""
-    tensor = tensor.detach()
-    if tensor.numel() == 0:
-        return tensor.clone()
-    span = 1 + sum((size - 1) * stride for size, stride in zip(tensor.shape, tensor.stride(), strict=True))
-    return tensor.as_strided((span,), (1,)).clone().as_strided(tensor.shape, tensor.stride(), 0)
+    """
+    A copy with the same strides, and a view where the tensor is one, of a copy of the same base.
+
+    Compiled code is specialized on all of that: a plain clone of an expanded timestep would be compiled for anew.
+    """
+    import torch
+
+    if tensor._is_view() and tensor._base is not None and tensor._base.dtype is tensor.dtype:
+        base = tensor._base
+        offset = tensor.storage_offset() - base.storage_offset()
+        return same_layout(base).as_strided(tensor.shape, tensor.stride(), offset)
+    return torch.empty_strided(tensor.shape, tensor.stride(), dtype=tensor.dtype, device=tensor.device).copy_(tensor)
 
 
 def flat_tensors(output: Any) -> "list[Tensor]":

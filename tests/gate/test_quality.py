@@ -14,8 +14,8 @@ def test_quality(subject: Subject, pictures: SubjectRecord, gate: Concluding) ->
     verdict = gate(
         judge_quality(
             pictures.pictures,
-            pictures.parity,
             subject.thresholds,
+            pictures.parity,
             no_pictures=pictures.no_pictures,
             baseline_does_not_fit=subject.baseline_does_not_fit,
         )

@@ -20,7 +20,14 @@ def workspace(approval: Approval, make_workspace: MakeWorkspace) -> Workspace:
     recipes = {
         **IDENTITY,
         **planted(
-            "hog", "one_tile_damaged", "black", "nan_weights", "static_shapes", "dynamic_shapes", "wrong_elsewhere"
+            "hog",
+            "one_tile_damaged",
+            "black",
+            "nan_weights",
+            "attention_off",
+            "static_shapes",
+            "dynamic_shapes",
+            "wrong_elsewhere",
         ),
         "hasty": 'backend = "planted_backends:identity"\nthresholds = { max_cold_start_s = 0.01 }',
     }
@@ -119,8 +126,8 @@ def test_late_cold_start_passes_memory(late: InnerRun) -> None:
 
 @pytest.fixture(scope="module")
 def damaged(workspace: Workspace) -> InnerRun:
-    """The quality gate on three backends that damage pictures and one that does not."""
-    names = ("identity", "one_tile_damaged", "black", "nan_weights")
+    """The quality gate on three backends that damage pictures, one that damages steps and one that does nothing."""
+    names = ("identity", "one_tile_damaged", "black", "nan_weights", "attention_off")
     options = [part for name in names for part in ("--recipe", name)]
     return workspace.run("-k", "quality", *options, guarded=False, report="damaged")
 
@@ -158,6 +165,21 @@ def test_damaged_tile_is_located(damaged: InnerRun) -> None:
 def test_black_picture_is_named(damaged: InnerRun, recipe: str) -> None:
     """The quality verdict says that the picture is black."""
     assert "black" in damaged.verdict("quality", recipe).reason
+
+
+def test_damaged_step_is_a_regression_where_pictures_pass(damaged: InnerRun) -> None:
+    """An attention that is 2 % off fails step parity alone, and the verdict names its block."""
+    verdict = damaged.verdict("quality", "attention_off")
+    assert verdict.outcome == Outcome.REGRESSION, verdict.reason
+    assert {c.name.partition(",")[0] for c in verdict.checks if c.outcome != Outcome.PASS} == {"step parity"}
+    assert "at step 1 first diverges in transformer_blocks.2" in verdict.reason
+
+
+def test_broken_layer_is_named(damaged: InnerRun) -> None:
+    """NaN weights of the last layer are told as NaN at other places, in that layer."""
+    reason = damaged.verdict("quality", "nan_weights").reason
+    assert "NaN or Inf at other places" in reason
+    assert "first diverges in proj_out" in reason
 
 
 def test_undamaged_picture_passes(damaged: InnerRun) -> None:

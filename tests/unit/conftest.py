@@ -13,7 +13,17 @@ from nearlossless.fields import Device
 from nearlossless.miniature.world import draw, scene_at
 from nearlossless.progress import Progress
 from nearlossless.recipes import Recipe
-from nearlossless.record import CheckRecord, PictureRecord, Record, SizeRecord, Speeds, SubjectRecord, VerdictRecord
+from nearlossless.record import (
+    CheckRecord,
+    ParityRecord,
+    PictureRecord,
+    Record,
+    SizeRecord,
+    Speeds,
+    StepParity,
+    SubjectRecord,
+    VerdictRecord,
+)
 from nearlossless.selection import Subject
 from nearlossless.thresholds import Thresholds
 from nearlossless.worker import PhasePeaks, ProcessRun
@@ -182,6 +192,14 @@ def full_record(identity: PictureIdentity, process_run: Callable[..., ProcessRun
             ),
             PictureRecord(prompt="red star", seed=21, height=128, width=128, stored_problem="nothing is stored"),
         ],
+        parity=ParityRecord(
+            steps=[
+                StepParity(step=0, baseline_rms=1e-7, compiled_rms=1.25e-3, ratio=12500.0),
+                StepParity(step=27, problem="NaN or Inf at other places than the baseline's: 1 of 8"),
+            ],
+            reference="float64",
+            divergence="at step 1 first diverges in transformer_blocks.2",
+        ),
         sizes=[SizeRecord(height=64, width=128, compiles=1, latency_s=0.25, problems=["drew a black picture"])],
     )
     return Record(

@@ -161,7 +161,7 @@ def test_swapped_pictures_of_a_batch_are_caught(pairs: Case, baseline: Any, comp
     draw_pair = drawer(baseline, pairs)
     records = list(compare_pictures(draw_pair, lambda batch: draw_pair(batch)[::-1], comparison))
     assert max(record.live_worst_tile_ssim or 0 for record in records) < 0.9
-    assert judge_quality(records, ParityRecord(), Thresholds(min_live_ssim=0.9)).outcome is Outcome.REGRESSION
+    assert judge_quality(records, Thresholds(min_live_ssim=0.9), ParityRecord()).outcome is Outcome.REGRESSION
 
 
 def test_no_more_than_a_batch_is_held(pairs: Case, comparison: Comparison, picture: Image.Image) -> None:

@@ -267,6 +267,13 @@ def test_not_applicable_needs_a_reason(tmp_path: Path) -> None:
     assert "recipes.inductor.not_applicable.shapes" in message
 
 
+def test_parity_can_be_declared_away_beside_gates(tmp_path: Path) -> None:
+    """Besides gates, step parity alone may be declared away, with a reason as they are."""
+    reason = "reuses the features of former steps"
+    case = load_case(write_case(tmp_path, f'{MINIMAL}\n[recipes.inductor.not_applicable]\nparity = "{reason}"\n'))
+    assert case.recipes["inductor"].not_applicable == {"parity": reason}
+
+
 LAYERS = {
     "case": "[thresholds]\nmin_speedup = 1.1\n",
     "recipe": "[recipes.inductor.thresholds]\nmin_speedup = 1.2\n",

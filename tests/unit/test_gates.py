@@ -9,6 +9,7 @@ import pytest
 from nearlossless.cases import Sampling
 from nearlossless.gates import (
     GIB,
+    PARITY,
     judge_memory,
     judge_quality,
     judge_shapes,
@@ -22,10 +23,9 @@ from nearlossless.verdicts import Outcome, Verdict
 from nearlossless.worker import ProcessRun
 
 QUALITY = Thresholds(
-    min_live_ssim=0.99, min_stored_ssim=0.98, foreign_min_stored_ssim=0.9, max_clip_drop=0.5, max_parity_ratio=1.5
+    max_parity_ratio=1.5, min_live_ssim=0.99, min_stored_ssim=0.98, foreign_min_stored_ssim=0.9, max_clip_drop=0.5
 )
 ABSENT = ParityRecord(not_applicable="the baseline does not fit this GPU")
-EXACT = ParityRecord(steps=[StepParity(step=0, ratio=1.0, max_ratio=1.0, bias_share=0.0)])
 MakeRun = Callable[..., ProcessRun]
 
 
@@ -45,9 +45,30 @@ def picture_record(**changes: object) -> PictureRecord:
     return PictureRecord.model_validate(sound | changes)
 
 
+def step_parity(**changes: object) -> StepParity:
+    """A step at which the compiled denoiser is as exact as the baseline's, with `changes` made to it."""
+    sound: dict[str, object] = {
+        "step": 0,
+        "reference_rms": 1.0,
+        "baseline_rms": 1e-7,
+        "compiled_rms": 1e-7,
+        "baseline_max": 5e-7,
+        "compiled_max": 5e-7,
+        "baseline_bias": 0.0,
+        "compiled_bias": 0.0,
+        "ratio": 1.0,
+        "max_ratio": 1.0,
+        "bias_share": 0.0,
+    }
+    return StepParity.model_validate(sound | changes)
+
+
+SOUND = ParityRecord(steps=[step_parity()], reference="float64")
+
+
 def quality_of(thresholds: Thresholds = QUALITY, **changes: Any) -> Verdict:
     """The quality verdict on one picture with `changes`."""
-    return judge_quality([picture_record(**changes)], EXACT, thresholds)
+    return judge_quality([picture_record(**changes)], thresholds, SOUND)
 
 
 def size_record(*, compiles: int = 0, problems: tuple[str, ...] = ()) -> SizeRecord:
@@ -163,7 +184,7 @@ def test_quality_passes_when_both_anchors_agree() -> None:
 
 def test_quality_without_pictures_is_not_comparable() -> None:
     """No picture was compared: not green."""
-    assert judge_quality([], EXACT, QUALITY).outcome is Outcome.NOT_COMPARABLE
+    assert judge_quality([], QUALITY, SOUND).outcome is Outcome.NOT_COMPARABLE
 
 
 @pytest.mark.parametrize(
@@ -209,7 +230,7 @@ def test_foreign_picture_without_band_is_not_comparable() -> None:
 def test_one_bad_picture_among_good_ones_fails() -> None:
     """Judgement is by the worst picture, not by the mean."""
     pictures = [picture_record() for _ in range(9)] + [picture_record(live_worst_tile_ssim=0.5, seed=99)]
-    verdict = judge_quality(pictures, EXACT, QUALITY)
+    verdict = judge_quality(pictures, QUALITY, SOUND)
     assert verdict.outcome is Outcome.REGRESSION
     assert "seed 99" in verdict.reason
 
@@ -287,14 +308,14 @@ def test_missing_baseline_needs_its_reason(process_run: MakeRun) -> None:
 def test_quality_without_baseline_is_held_against_the_stored(changes: dict[str, Any], outcome: Outcome) -> None:
     """Without a baseline the stored picture and its score judge; missing ones are not green."""
     alone = {"live_worst_tile_ssim": None, "baseline_clip": None}
-    verdict = judge_quality([picture_record(**alone | changes)], ABSENT, QUALITY, baseline_does_not_fit=NO_BASELINE)
+    verdict = judge_quality([picture_record(**alone | changes)], QUALITY, ABSENT, baseline_does_not_fit=NO_BASELINE)
     assert verdict.outcome is outcome
     assert outcomes_of(verdict)["live worst-tile SSIM"] is Outcome.NOT_APPLICABLE
 
 
 def test_quality_without_baseline_and_pictures_is_not_comparable() -> None:
     """No picture was compared: that live checks do not apply makes it no better."""
-    assert judge_quality([], ABSENT, QUALITY, baseline_does_not_fit=NO_BASELINE).outcome is Outcome.NOT_COMPARABLE
+    assert judge_quality([], QUALITY, ABSENT, baseline_does_not_fit=NO_BASELINE).outcome is Outcome.NOT_COMPARABLE
 
 
 @pytest.mark.parametrize(
@@ -312,3 +333,73 @@ def test_shapes_without_baseline_count_compiles(compiles: int, problems: tuple[s
 def test_shapes_without_baseline_and_sizes_are_not_comparable() -> None:
     """A cycle over nothing proves nothing, with or without a baseline."""
     assert judge_shapes([], Thresholds(), baseline_does_not_fit=NO_BASELINE).outcome is Outcome.NOT_COMPARABLE
+
+
+@pytest.mark.parametrize(
+    ("changes", "outcome"),
+    [
+        ({"ratio": 1.5}, Outcome.PASS),
+        ({"ratio": 1.501}, Outcome.REGRESSION),
+        ({"ratio": None}, Outcome.NOT_COMPARABLE),
+        ({"ratio": math.nan}, Outcome.NOT_COMPARABLE),
+        ({"max_ratio": 3.0}, Outcome.PASS),
+        ({"max_ratio": 3.01}, Outcome.REGRESSION),
+        ({"max_ratio": None}, Outcome.NOT_COMPARABLE),
+        ({"bias_share": 0.25}, Outcome.PASS),
+        ({"bias_share": 0.251}, Outcome.REGRESSION),
+        ({"bias_share": None}, Outcome.NOT_COMPARABLE),
+        ({"problem": "NaN or Inf at other places"}, Outcome.REGRESSION),
+    ],
+)
+def test_parity_turns_at_each_of_its_thresholds(changes: dict[str, Any], outcome: Outcome) -> None:
+    """Each figure of one step among sound ones passes at its threshold, fails beyond it, and is never green missing."""
+    parity = ParityRecord(steps=[step_parity(), step_parity(step=5, **changes), step_parity(step=9)])
+    verdict = judge_quality([picture_record()], QUALITY, parity)
+    assert verdict.outcome is outcome
+    assert verdict.is_pass or "step 6" in verdict.reason
+
+
+def test_parity_tells_where_it_diverges_once() -> None:
+    """The first check that fails names the block, and the others do not repeat it."""
+    parity = ParityRecord(
+        steps=[step_parity(ratio=1.0, max_ratio=9.0, bias_share=0.5)], divergence="at step 1 first diverges in a.2"
+    )
+    verdict = judge_quality([picture_record()], QUALITY, parity)
+    assert verdict.outcome is Outcome.REGRESSION
+    assert verdict.reason.count("first diverges in a.2") == 1
+
+
+@pytest.mark.parametrize("parity", [ParityRecord(), ParityRecord(problem="the compiled pipeline has no unet")])
+def test_parity_that_was_not_measured_is_not_comparable(parity: ParityRecord) -> None:
+    """Good pictures do not stand in for a parity that nobody measured."""
+    verdict = judge_quality([picture_record()], QUALITY, parity)
+    assert verdict.outcome is Outcome.NOT_COMPARABLE
+    assert str(parity.problem or "no step was measured") in verdict.reason
+
+
+def test_parity_without_ceiling_is_not_comparable() -> None:
+    """A ceiling that nobody has measured leaves the gate NOT_COMPARABLE."""
+    thresholds = QUALITY.model_copy(update={"max_parity_ratio": None})
+    assert judge_quality([picture_record()], thresholds, SOUND).outcome is Outcome.NOT_COMPARABLE
+
+
+def test_parity_can_be_declared_away() -> None:
+    """Pictures alone judge a recipe that skips steps, and the verdict tells the reason."""
+    parity = ParityRecord(not_applicable="reuses the features of former steps")
+    verdict = judge_quality([picture_record()], QUALITY, parity)
+    assert verdict.is_pass
+    assert f"{PARITY}: not applicable, reuses the features of former steps" in verdict.reason
+
+
+def test_pictures_can_be_declared_away() -> None:
+    """Step parity judges synthetic weights alone, in both directions, and the verdict tells the reason."""
+    broken = ParityRecord(steps=[step_parity(ratio=2.0)])
+    green, red = (judge_quality([], QUALITY, parity, no_pictures="synthetic weights") for parity in (SOUND, broken))
+    assert (green.outcome, red.outcome) == (Outcome.PASS, Outcome.REGRESSION)
+    assert "pictures: not applicable, synthetic weights" in green.reason
+
+
+def test_nothing_applicable_is_not_green() -> None:
+    """A case in which neither pictures nor parity apply passes nothing."""
+    parity = ParityRecord(not_applicable="reuses the features of former steps")
+    assert judge_quality([], QUALITY, parity, no_pictures="synthetic weights").outcome is Outcome.NOT_APPLICABLE

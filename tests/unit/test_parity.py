@@ -4,6 +4,7 @@ import copy
 import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -61,8 +62,9 @@ def test_steps_are_spread_evenly(steps: int, count: int | None, chosen: list[int
     ids=["scalar", "expanded", "transposed", "strided", "channels-last", "integers", "empty"],
 )
 def test_copy_has_the_same_layout(tensor: torch.Tensor) -> None:
-    """A copy has values, dtype and strides of the original, and memory of its own."""
+    """A copy has values, dtype and strides of the original, is a view if that is one, and has memory of its own."""
     copied = same_layout(tensor)
+    assert copied._is_view() == tensor._is_view()
     assert torch.equal(copied, tensor)
     assert (copied.dtype, copied.stride()) == (tensor.dtype, tensor.stride())
     assert not tensor.numel() or copied.data_ptr() != tensor.data_ptr()
@@ -206,19 +208,16 @@ def test_worst_of_several_outputs_counts() -> None:
 
 
 @pytest.fixture(scope="module")
-def subject(quick_case: Case) -> Subject:
+def quick_subject(quick_case: Case) -> Subject:
     """The miniature in two steps on the CPU; both are looked at."""
-    (found,) = [
-        Subject(
-            case=quick_case,
-            case_folder=None,  # type: ignore[arg-type]  # nothing is stored or read here
-            recipe_name="inductor",
-            recipe=quick_case.recipes["inductor"],
-            device="cpu",
-            is_named=True,
-        )
-    ]
-    return found
+    return Subject(
+        case=quick_case,
+        case_folder=Path(),
+        recipe_name="inductor",
+        recipe=quick_case.recipes["inductor"],
+        device="cpu",
+        is_named=True,
+    )
 
 
 @pytest.fixture(scope="module")
@@ -239,7 +238,7 @@ def measured(baseline: Any, subject: Subject, change: Callable[[Any], Any]) -> P
 class Passes(nn.Module):
     """A block that does nothing."""
 
-    def forward(self, hidden_states: Any, encoder_hidden_states: Any, temb: Any, **_: Any) -> Any:
+    def forward(self, hidden_states: Any, encoder_hidden_states: Any, **_: Any) -> Any:
         """The inputs, in the order of a block's outputs."""
         return encoder_hidden_states, hidden_states
 
@@ -299,18 +298,18 @@ class InBfloat16(nn.Module):
     ],
 )
 def test_planted_defect_is_a_regression_and_located(
-    baseline: Any, subject: Subject, change: Callable[[Any], Any], where: str
+    baseline: Any, quick_subject: Subject, change: Callable[[Any], Any], where: str
 ) -> None:
     """Each defect fails step parity, and the verdict says where, as far as blocks can be matched."""
-    parity = measured(baseline, subject, change)
+    parity = measured(baseline, quick_subject, change)
     judged = verdict("quality", parity_checks(parity, CEILING))
     assert judged.outcome is Outcome.REGRESSION, judged.reason
     assert f"at step 1 {where}" in judged.reason
 
 
-def test_bias_is_told_as_one(baseline: Any, subject: Subject) -> None:
+def test_bias_is_told_as_one(baseline: Any, quick_subject: Subject) -> None:
     """A constant added to everything fails the check of the bias too."""
-    checks = parity_checks(measured(baseline, subject, add_bias), CEILING)
+    checks = parity_checks(measured(baseline, quick_subject, add_bias), CEILING)
     assert [check.outcome for check in checks if "bias" in check.name] == [Outcome.REGRESSION]
 
 
@@ -343,8 +342,7 @@ def one_more_thread() -> Iterator[None]:
 
 def threaded(transformer: Any) -> None:
     """Computes with one more thread."""
-    forward = transformer.forward
-    transformer.forward = lambda *arguments, **options: one_more_thread()(forward)(*arguments, **options)
+    transformer.forward = one_more_thread()(transformer.forward)
 
 
 def channels_last(transformer: Any) -> Any:
@@ -357,9 +355,9 @@ def nothing(transformer: Any) -> None:
 
 
 @pytest.mark.parametrize("change", [nothing, by_block, whole, wrapped, threaded, channels_last])
-def test_harmless_change_passes(baseline: Any, subject: Subject, change: Callable[[Any], Any]) -> None:
+def test_harmless_change_passes(baseline: Any, quick_subject: Subject, change: Callable[[Any], Any]) -> None:
     """What only rounds in another way passes with margin."""
-    parity = measured(baseline, subject, change)
+    parity = measured(baseline, quick_subject, change)
     judged = verdict("quality", parity_checks(parity, CEILING))
     assert judged.is_pass, judged.reason
     assert max(step.ratio or math.inf for step in parity.steps) < 1.2
@@ -372,16 +370,16 @@ def inductor(transformer: Any) -> None:
 
 
 @pytest.mark.slow
-def test_inductor_passes(baseline: Any, subject: Subject) -> None:
+def test_inductor_passes(baseline: Any, quick_subject: Subject) -> None:
     """The shipped recipe, compiled for real, stays within 1.2 times the baseline's distance."""
-    parity = measured(baseline, subject, inductor)
+    parity = measured(baseline, quick_subject, inductor)
     judged = verdict("quality", parity_checks(parity, CEILING))
     assert judged.is_pass, judged.reason
     assert max(step.ratio or math.inf for step in parity.steps) < 1.2
 
 
 @pytest.mark.parametrize("change", [by_block, whole, wrapped])
-def test_parity_compiles_nothing(baseline: Any, subject: Subject, change: Callable[[Any], Any]) -> None:
+def test_parity_compiles_nothing(baseline: Any, quick_subject: Subject, change: Callable[[Any], Any]) -> None:
     """After one picture the compiled denoiser meets nothing new in the recorded inputs."""
     torch.compiler.reset()
     compiled = copy_pipeline(baseline, ("transformer",))
@@ -389,23 +387,23 @@ def test_parity_compiles_nothing(baseline: Any, subject: Subject, change: Callab
     if replaced is not None:
         compiled.transformer = replaced
     with counted_compiles() as first:
-        draw(compiled, subject.case.generation, requests(subject.case.generation)[0])
+        draw(compiled, quick_subject.case.generation, requests(quick_subject.case.generation)[0])
     with counted_compiles() as again:
-        measure_parity(baseline, compiled, subject, Progress(lambda _: None))
+        measure_parity(baseline, compiled, quick_subject, Progress(lambda _: None))
     assert first.total > 0
     assert again.total == 0
 
 
-def test_baseline_is_left_as_it_was(baseline: Any, subject: Subject) -> None:
+def test_baseline_is_left_as_it_was(baseline: Any, quick_subject: Subject) -> None:
     """After a failed parity with its search for the block, the baseline draws the same bits and has no hooks."""
-    request = requests(subject.case.generation)[0]
-    before = draw(baseline, subject.case.generation, request).tobytes()
-    measured(baseline, subject, scale_attention)
-    assert draw(baseline, subject.case.generation, request).tobytes() == before
+    request = requests(quick_subject.case.generation)[0]
+    before = draw(baseline, quick_subject.case.generation, request).tobytes()
+    measured(baseline, quick_subject, scale_attention)
+    assert draw(baseline, quick_subject.case.generation, request).tobytes() == before
     assert not any(part._forward_hooks or part._forward_pre_hooks for part in baseline.transformer.modules())
 
 
-def test_denoiser_that_fails_is_a_backend_error(baseline: Any, subject: Subject) -> None:
+def test_denoiser_that_fails_is_a_backend_error(baseline: Any, quick_subject: Subject) -> None:
     """A compiled denoiser that raises is the backend's failure, told with the step."""
 
     def breaks(transformer: Any) -> None:
@@ -415,11 +413,11 @@ def test_denoiser_that_fails_is_a_backend_error(baseline: Any, subject: Subject)
         transformer.forward = forward
 
     with pytest.raises(BackendError, match=r"step 1.*bad kernel launch"):
-        measured(baseline, subject, breaks)
+        measured(baseline, quick_subject, breaks)
 
 
-def test_pipeline_without_denoiser_has_no_parity(baseline: Any, subject: Subject) -> None:
+def test_pipeline_without_denoiser_has_no_parity(baseline: Any, quick_subject: Subject) -> None:
     """A user's own callable need not have a transformer: nothing was measured, and the record says what is missing."""
-    parity = measure_parity(baseline, lambda **_: None, subject, Progress(lambda _: None))
+    parity = measure_parity(baseline, lambda **_: None, quick_subject, Progress(lambda _: None))
     assert parity.steps == []
     assert "compiled pipeline has no transformer or unet" in str(parity.problem)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from nearlossless.record import PictureRecord, Record
+from nearlossless.record import ParityRecord, PictureRecord, Record
 from nearlossless.references import Figures, Reference
 from nearlossless.report import write_reports
 from nearlossless.report.console import render_console, render_table
@@ -74,7 +74,7 @@ def test_bare_subject_can_be_shown(full_record: Record, render: Callable[[Record
     subject = full_record.subjects[0]
     subject.fingerprint = subject.baseline_process = subject.cold_process = subject.warm_process = None
     subject.speeds = type(subject.speeds)()
-    subject.pictures, subject.sizes = [], []
+    subject.pictures, subject.sizes, subject.parity = [], [], ParityRecord()
     assert "reason of REGRESSION" in render(full_record)
 
 
@@ -85,7 +85,7 @@ def test_empty_record_can_be_shown(full_record: Record, render: Callable[[Record
     assert isinstance(render(full_record), str)
 
 
-@pytest.mark.parametrize("field", ["prompt", "reason", "command", "stored_problem", "problem", "file"])
+@pytest.mark.parametrize("field", ["prompt", "reason", "command", "stored_problem", "problem", "parity", "file"])
 def test_html_escapes_what_others_wrote(full_record: Record, field: str) -> None:
     """Markup in prompts, reasons, commands, problems and file names stays text."""
     subject = full_record.subjects[0]
@@ -98,6 +98,8 @@ def test_html_escapes_what_others_wrote(full_record: Record, field: str) -> None
         full_record.command = EVIL
     elif field == "stored_problem":
         subject.pictures[1].stored_problem = EVIL
+    elif field == "parity":
+        subject.parity.divergence = EVIL
     elif field == "problem":
         subject.sizes[0].problems = [EVIL]
     else:
@@ -145,6 +147,16 @@ def test_html_shows_sizes_as_width_by_height(full_record: Record) -> None:
     page = render_html(full_record)
     assert "128x64" in page
     assert "drew a black picture" in page
+
+
+def test_html_shows_parity_step_by_step(full_record: Record) -> None:
+    """Each step has a row, counted from one, with its figures or its problem, and the diverging block stands below."""
+    page = html.unescape(render_html(full_record))
+    assert "Step parity at 2 steps, errors against float64" in page
+    assert "<td>1</td><td>1e-07</td><td>0.00125</td><td>1.25e+04</td>" in page
+    assert "<td>28</td>" in page
+    assert "NaN or Inf at other places than the baseline's: 1 of 8" in page
+    assert "first diverges in transformer_blocks.2" in page
 
 
 @pytest.mark.parametrize(

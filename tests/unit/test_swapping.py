@@ -11,6 +11,7 @@ import torch
 from PIL import Image
 
 from nearlossless.cases import Case, Lora
+from nearlossless.effect import Effect
 from nearlossless.gates import judge_shapes
 from nearlossless.measuring import compile_beside, cycle_sizes
 from nearlossless.pipelines.drawing import draw
@@ -72,6 +73,7 @@ class Cycled:
     case: Case
     baseline: Any
     compiled: Any
+    effect: Effect
     before: Image.Image
     sizes: list[SizeRecord]
     swaps: list[SwapRecord]
@@ -104,10 +106,10 @@ def cycle(make_subject: Callable[..., Subject], silent: Progress) -> Cycle:
     def run(case: Case, recipe: Recipe) -> Cycled:
         subject, baseline = make_subject(case, recipe), build_baseline(case, "cpu")
         before = draw(baseline, case.generation, requests(case.generation)[0])
-        compiled, _ = compile_beside(baseline, subject, silent)
+        compiled, effect = compile_beside(baseline, subject, silent)
         sizes = cycle_sizes(baseline, compiled, subject, silent)
         swaps = swap_loras(baseline, compiled, subject, silent)
-        return Cycled(case, baseline, compiled, before, sizes, swaps)
+        return Cycled(case, baseline, compiled, effect, before, sizes, swaps)
 
     return run
 
@@ -133,7 +135,7 @@ def inductor(case: Case, cycle: Cycle) -> Iterator[Cycled]:
 @pytest.mark.slow
 def test_guidance_off_compiles_nothing_after_warm_up(inductor: Cycled) -> None:
     """With one picture and no guidance the transformer's batch is one; its sizes still cycle without a compile."""
-    assert inductor.graphs > 0
+    assert inductor.effect.graphs > 0
     assert [(size.compiles, size.problems) for size in inductor.sizes] == [(0, [])] * 3
     assert min(size.live_worst_tile_ssim or 0 for size in inductor.sizes) > 0.99
 
