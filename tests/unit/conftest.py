@@ -8,6 +8,7 @@ from PIL import Image
 
 from nearlossless.case_files import load_case
 from nearlossless.cases import Case
+from nearlossless.effect import Effect
 from nearlossless.environment import Fingerprint, PictureIdentity, TimingIdentity
 from nearlossless.miniature.world import draw, scene_at
 from nearlossless.record import CheckRecord, PictureRecord, Record, SizeRecord, Speeds, SubjectRecord, VerdictRecord
@@ -118,6 +119,13 @@ def full_record(identity: PictureIdentity, process_run: Callable[..., ProcessRun
             ),
             PictureRecord(prompt="red star", seed=21, height=128, width=128, stored_problem="nothing is stored"),
         ],
+        effect=Effect(
+            graphs=3,
+            part_calls=8,
+            compiled_calls=8,
+            quantized_layers={"transformer": 45},
+            kernels=("triton_poi_fused_gelu_0",),
+        ),
         sizes=[SizeRecord(height=64, width=128, compiles=1, latency_s=0.25, problems=["drew a black picture"])],
     )
     return Record(

@@ -250,3 +250,11 @@ def test_reports_are_written_beside_each_other(full_record: Record, tmp_path: Pa
     """A report folder holds summary and page."""
     write_reports(full_record, tmp_path)
     assert {path.name for path in tmp_path.iterdir()} == {"summary.md", "report.html"}
+
+
+def test_page_shows_what_the_recipe_did(full_record: Record) -> None:
+    """Compiled graphs, quantized layers by component and the backend's kernels stand in the page's details."""
+    page = render_html(full_record)
+    assert "<td>graphs compiled for the first call</td><td>3</td>" in page
+    assert "<td>quantized layers of transformer</td><td>45</td>" in page
+    assert "triton_poi_fused_gelu_0" in page
