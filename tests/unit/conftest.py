@@ -8,6 +8,7 @@ from PIL import Image
 
 from nearlossless.case_files import load_case
 from nearlossless.cases import Case
+from nearlossless.effect import Effect
 from nearlossless.environment import Fingerprint, PictureIdentity, TimingIdentity
 from nearlossless.fields import Device
 from nearlossless.miniature.world import draw, scene_at
@@ -199,6 +200,13 @@ def full_record(identity: PictureIdentity, process_run: Callable[..., ProcessRun
             ],
             reference="float64",
             divergence="at step 1 first diverges in transformer_blocks.2",
+        ),
+        effect=Effect(
+            graphs=3,
+            part_calls=8,
+            compiled_calls=8,
+            quantized_layers={"transformer": 45},
+            kernels=("triton_poi_fused_gelu_0",),
         ),
         sizes=[SizeRecord(height=64, width=128, compiles=1, latency_s=0.25, problems=["drew a black picture"])],
     )

@@ -1,6 +1,7 @@
 """A recipe that fell back to eager is found out. Dynamo's own eager backend compiles without a compiler."""
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -9,10 +10,17 @@ import torch
 import torch._dynamo
 from torch import nn
 
+from nearlossless import worker
 from nearlossless.backends import BackendError
+from nearlossless.cases import Case
 from nearlossless.effect import Effect, measure_effect, shortfalls
+from nearlossless.measuring import compile_beside
+from nearlossless.pipelines.loading import build_baseline
+from nearlossless.progress import Progress
 from nearlossless.recipes import Recipe
+from nearlossless.selection import Subject
 from nearlossless.shapes import Compiles, counted_compiles
+from nearlossless.worker import Job
 
 BUILT_IN = Recipe(backend="inductor", touches=("transformer",))
 USERS_OWN = Recipe(backend="my.package:fast", touches=("transformer",))
@@ -154,3 +162,27 @@ def test_quantization_that_filtered_everything_out_is_found_out() -> None:
 def test_each_shortfall_is_named(changes: dict[str, Any], found: list[str]) -> None:
     """Every figure that is short is named, and nothing else; kernels of a backend that Dynamo cannot see count too."""
     assert shortfalls(SOUND.model_copy(update=changes), QUANTIZED) == found
+
+
+@pytest.fixture
+def _lost_compilation(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Module.compile does nothing, as if the marking had been lost on the way."""
+    monkeypatch.setattr(nn.Module, "compile", lambda *_args, **_options: None)
+    monkeypatch.setattr("nearlossless.backends.inductor.find_compiler", lambda: "g++")
+
+
+@pytest.mark.usefixtures("_lost_compilation")
+def test_session_refuses_a_recipe_without_effect(quick_case: Case) -> None:
+    """Beside the baseline, a built-in recipe that compiled nothing ends in an error, however right its picture is."""
+    subject = Subject(
+        case=quick_case, case_folder=Path(), recipe_name="inductor", recipe=BUILT_IN, device="cpu", is_named=True
+    )
+    with pytest.raises(BackendError, match="inductor: silently fell back to eager: compiled no graph"):
+        compile_beside(build_baseline(quick_case, "cpu"), subject, Progress(lambda _line: None))
+
+
+@pytest.mark.usefixtures("_lost_compilation")
+def test_worker_refuses_a_recipe_without_effect(quick_case: Case) -> None:
+    """A process of its own refuses it too, so that its memory and start-up never pass for the recipe's."""
+    with pytest.raises(BackendError, match="inductor: silently fell back to eager: compiled no graph"):
+        worker.run(Job(case=quick_case, recipe=BUILT_IN, device="cpu"), lambda _phase: None)

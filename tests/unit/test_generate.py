@@ -74,8 +74,16 @@ def test_unknown_recipe_is_an_error(case: Case) -> None:
 
 def test_flag_that_no_recipe_serves_is_an_error(miniature_case: Case) -> None:
     """A flag without a recipe for it is an error that lists what each recipe does."""
+    only = miniature_case.model_copy(update={"recipes": {"inductor": RECIPES["transform"]}})
     with pytest.raises(CaseError, match=r"--quantize; its recipes: inductor \(compiles transformer\)"):
-        choose(miniature_case, None, "quantize")
+        choose(only, None, "quantize")
+
+
+def test_shipped_case_serves_the_flags(miniature_case: Case) -> None:
+    """The miniature's own recipes serve the published script's flags for the transformer, and both with the encoder."""
+    assert choose(miniature_case, None, "transform") == "inductor"
+    assert choose(miniature_case, None, "quantize", "transform") == "inductor-int8"
+    assert choose(miniature_case, None, "quantize", "transform", "t5") == "inductor-int8-t5"
 
 
 def test_t5_alone_is_an_error(case: Case) -> None:

@@ -354,3 +354,11 @@ def test_baseline_that_does_not_fit_is_shown(full_record: Record, render: Callab
     subject.baseline_does_not_fit, subject.baseline_process = "too large for this machine", None
     subject.speeds.baseline_s, subject.speeds.baseline_steps_per_s = [], None
     assert "does not fit" in render(full_record)
+
+
+def test_page_shows_what_the_recipe_did(full_record: Record) -> None:
+    """Compiled graphs, quantized layers by component and the backend's kernels stand in the page's details."""
+    page = render_html(full_record)
+    assert "<td>graphs compiled for the first call</td><td>3</td>" in page
+    assert "<td>quantized layers of transformer</td><td>45</td>" in page
+    assert "triton_poi_fused_gelu_0" in page

@@ -43,11 +43,10 @@ def compile_options(mode: str | None, config: Mapping[str, Any], *, dynamic: boo
     """
     from torch._inductor import list_mode_options
 
-    try:
-        own = list_mode_options(mode, dynamic) if mode is not None else {}
-    except RuntimeError as error:
-        raise BackendError(f"inductor: {error}") from None
-    return {**own, **config}
+    modes = list_mode_options(dynamic=dynamic)
+    if mode is not None and mode not in modes:
+        raise BackendError(f"inductor: unknown mode '{mode}'; known are {', '.join(modes)}")
+    return {**(modes[mode] if mode is not None else {}), **config}
 
 
 def apply(
