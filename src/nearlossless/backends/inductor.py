@@ -4,14 +4,23 @@ from typing import Any
 
 from torch import nn
 
-from nearlossless.backends import BackendError, check_triton, find_compiler
+from nearlossless.backends import BackendError, check_triton, denoiser, find_compiler
 
 
 def repeated_blocks(module: nn.Module) -> list[nn.Module]:
-    """The blocks in the module's own ModuleLists, or an autoencoder's decoder, or else the module itself."""
+    """
+    What is compiled of a module: an autoencoder's decoder, or its repeated blocks, or else the module itself.
+
+    Blocks are those that diffusers names for the class, or else the members of the module's own ModuleLists. Of a UNet
+    they are the transformer blocks, which come in few widths. Its resnets do not: nearly each is a shape of its own, and
+    more variants of one forward() than Dynamo compiles would silently run as they are.
+    """
     decoder = getattr(module, "decoder", None)
     if isinstance(decoder, nn.Module):  # pipelines call an autoencoder's decode(), never its forward()
         return [decoder]
+    named = getattr(module, "_repeated_blocks", None)
+    if named and (blocks := [part for part in module.modules() if type(part).__name__ in named]):
+        return blocks
     lists = [child for child in module.children() if isinstance(child, nn.ModuleList)]
     return [block for blocks in lists for block in blocks] or [module]
 
@@ -19,7 +28,7 @@ def repeated_blocks(module: nn.Module) -> list[nn.Module]:
 def apply(
     pipeline: Any,
     *,
-    components: tuple[str, ...] = ("transformer",),
+    components: tuple[str, ...] | None = None,
     dynamic: bool = True,
     by_block: bool = True,
     mode: str | None = None,
@@ -29,7 +38,7 @@ def apply(
 
     Args:
         pipeline: A diffusers pipeline whose `components` may be changed.
-        components: Names of the modules to compile.
+        components: Names of the modules to compile; None: the one that denoises.
         dynamic: Compile for any size at once.
         by_block: Compile the repeated blocks instead of the whole module.
         mode: torch.compile's mode.
@@ -42,7 +51,7 @@ def apply(
         find_compiler()
     else:
         check_triton()
-    for name in components:
+    for name in components or (denoiser(pipeline),):
         module = getattr(pipeline, name, None)
         if not isinstance(module, nn.Module):
             raise BackendError(f"inductor: the pipeline has no module '{name}' to compile")
