@@ -12,8 +12,8 @@ def repeated_blocks(module: nn.Module) -> list[nn.Module]:
     What is compiled of a module: an autoencoder's decoder, or its repeated blocks, or else the module itself.
 
     Blocks are those that diffusers names for the class, or else the members of the module's own ModuleLists. Of a UNet
-    they are the transformer blocks, which come in few widths. Its resnets do not: nearly each is a shape of its own, and
-    more variants of one forward() than Dynamo compiles would silently run as they are.
+    they are the transformer blocks, which come in few widths. Its resnets do not: nearly each is a shape of its own,
+    and more variants of one forward() than Dynamo compiles would silently run as they are.
     """
     decoder = getattr(module, "decoder", None)
     if isinstance(decoder, nn.Module):  # pipelines call an autoencoder's decode(), never its forward()

@@ -89,9 +89,13 @@ def _build_empty(cls: type[Any], path: Path) -> Any:
     from nearlossless.pipelines.random_weights import without_weights
 
     content = _read(path)
+    is_transformers = issubclass(cls, PreTrainedModel)
+    key, kind = ("model_type", cls.config_class.model_type) if is_transformers else ("_class_name", cls.__name__)
+    if content.get(key) != kind:
+        raise CaseError(f"{path}: does not describe a {cls.__name__}: its {key} is {content.get(key)}, not {kind}")
     try:
         with without_weights():
-            if not issubclass(cls, PreTrainedModel):
+            if not is_transformers:
                 return cls.from_config(content)
             if content.get("model_type") == "clip_text_model":
                 content["eos_token_id"] = CLIP_END_IS_HIGHEST
