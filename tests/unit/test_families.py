@@ -164,7 +164,7 @@ def test_compiled_family_draws_the_baseline_at_every_size(
 def test_saved_pipeline_is_a_case_of_trained_weights(
     shrunken: Shrunken, synthetic_case: MakeCase, tmp_path: Path, dtype: str
 ) -> None:
-    """An SDXL saved with save_pretrained loads from its folder and draws as before, but for how its weights are aligned."""
+    """An SDXL saved with save_pretrained loads from its folder and draws as before, to one level of 255."""
     case = synthetic_case(shrunken["sdxl"], dtype)
     built = build_baseline(case, "cpu")
     built.save_pretrained(tmp_path, safe_serialization=True)

@@ -150,7 +150,7 @@ def test_t5_queries_make_up_for_its_unscaled_attention(shrunken: Shrunken, synth
     """T5's queries are smaller than its keys by sqrt(d_kv), here 4, so that its logits are of unit order."""
     attention = build_synthetic(synthetic_case(shrunken["sd35-large"]), "cpu").text_encoder_3.encoder.block[0].layer[0]
     ratio = attention.SelfAttention.k.weight.std() / attention.SelfAttention.q.weight.std()
-    assert float(ratio) == pytest.approx(4.0, rel=0.1)
+    assert ratio.item() == pytest.approx(4.0, rel=0.1)
 
 
 def test_tied_weights_stay_tied(shrunken: Shrunken, synthetic_case: MakeCase) -> None:
