@@ -272,6 +272,8 @@ def test_unknown_architecture_lists_the_known(synthetic_case: MakeCase) -> None:
         ({"tokenizer": ["transformers", "GemmaTokenizer"]}, "no stand-in for GemmaTokenizer"),
         ({"vae": ["diffusers", "SD3Transformer2DModel"]}, "does not describe a SD3Transformer2DModel"),
         ({"extra": ["diffusers", "AutoencoderKL"]}, r"extra.config\.json"),
+        ({"../vae": ["diffusers", "AutoencoderKL"]}, r"'\.\./vae' = .* is not a component"),
+        ({"transformer": ["diffusers"]}, "is not a component"),
     ],
 )
 def test_only_classes_of_the_two_libraries_are_built(

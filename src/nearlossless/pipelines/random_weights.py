@@ -27,10 +27,9 @@ def _spread(config: Any, part: nn.Module, path: str, shape: torch.Size) -> float
         return float(getattr(config, "initializer_range", 1.0))  # CLIP names 0.02; T5's rows are of unit variance
     inputs = math.prod(shape[1:])
     if getattr(config, "model_type", None) == "t5" and path.endswith(".q"):
-        inputs *= (
-            config.d_kv
-        )  # T5 does not divide attention logits by sqrt(d_kv): trained queries are that much smaller
-    return inputs**-0.5
+        # T5 does not divide its attention logits by sqrt(d_kv): trained queries are that much smaller.
+        inputs *= config.d_kv
+    return 1 / math.sqrt(inputs)
 
 
 def _stays_float32(module: nn.Module, path: str, dtype: torch.dtype) -> bool:
@@ -58,23 +57,21 @@ def materialize(module: nn.Module, *, device: str, dtype: torch.dtype, seed: int
     """
     generator = torch.Generator(device).manual_seed(seed)
     config = getattr(module, "config", None)
-    made: dict[int, nn.Parameter] = {}
-    empties = list(module.parameters())  # kept alive: their ids tell tied weights
+    made: dict[nn.Parameter, nn.Parameter] = {}  # an empty parameter under two names is a tied weight
     for path, part in module.named_modules():
         for name, empty in part._parameters.items():
             if empty is None:
                 continue
-            if id(empty) not in made:
+            if empty not in made:
                 kept = torch.float32 if _stays_float32(module, path, dtype) else dtype
                 weight = torch.empty(empty.shape, dtype=kept, device=device)
                 if weight.dim() > 1:
                     weight.normal_(0.0, _spread(config, part, path, weight.shape), generator=generator)
                 else:
                     weight.normal_(0.0 if name.endswith("bias") else 1.0, SMALL, generator=generator)
-                made[id(empty)] = nn.Parameter(weight)
-            part._parameters[name] = made[id(empty)]
+                made[empty] = nn.Parameter(weight)
+            part._parameters[name] = made[empty]
         for name, buffer in part._buffers.items():
             if buffer is not None:
                 is_stored = buffer.is_floating_point() and name not in part._non_persistent_buffers_set
                 part._buffers[name] = buffer.to(device, dtype if is_stored else None)
-    del empties

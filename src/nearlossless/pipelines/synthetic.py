@@ -73,7 +73,7 @@ def _find_class(path: Path, library: Any, name: Any, *bases: type) -> type[Any]:
     import transformers
 
     libraries = {"diffusers": diffusers, "transformers": transformers}
-    found = getattr(libraries[library], name, None) if library in libraries and isinstance(name, str) else None
+    found = getattr(libraries.get(str(library)), str(name), None)
     if not isinstance(found, type) or not issubclass(found, bases):
         kinds = ", ".join(base.__name__ for base in bases)
         raise CaseError(
@@ -134,6 +134,9 @@ def _empty_parts(folder: Path, index: dict[str, Any]) -> dict[str, Any]:
 
     path, parts = folder / INDEX, dict[str, Any]()
     named = {name: entry for name, entry in index.items() if isinstance(entry, list)}
+    for name, entry in named.items():
+        if not name.isidentifier() or len(entry) != 2:
+            raise CaseError(f"{path}: '{name}' = {entry} is not a component with its library and class")
     for name, (library, class_name) in named.items():
         if class_name is None:
             parts[name] = None
@@ -178,7 +181,7 @@ def build_synthetic(case: Case, device: Device, *, on_component: Callable[[str, 
     models = {name: part for name, part in parts.items() if isinstance(part, torch.nn.Module)}
     dtype = getattr(torch, case.model.dtype[device])
     try:
-        for name in sorted(models, key=lambda name: (-models[name].num_parameters(), name)):
+        for name in sorted(models, key=lambda name: -sum(weight.numel() for weight in models[name].parameters())):
             materialize(models[name].eval(), device=device, dtype=dtype, seed=zlib.crc32(f"{SEED} {name}".encode()))
             if on_component is not None:
                 on_component(name, models[name])
