@@ -1,17 +1,21 @@
 """What several unit tests share: the shipped cases, a drawn picture, and small records made by hand."""
 
+import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from PIL import Image
 
 from nearlossless.case_files import load_case
-from nearlossless.cases import Case
+from nearlossless.cases import Case, Generation, Model
 from nearlossless.effect import Effect
 from nearlossless.environment import Fingerprint, PictureIdentity, TimingIdentity
 from nearlossless.fields import Device
 from nearlossless.miniature.world import draw, scene_at
+from nearlossless.pipelines.synthetic import ARCHITECTURES
 from nearlossless.progress import Progress
 from nearlossless.recipes import Recipe
 from nearlossless.record import (
@@ -30,6 +34,7 @@ from nearlossless.thresholds import Thresholds
 from nearlossless.worker import PhasePeaks, ProcessRun
 
 BASELINES = Path(__file__).parents[2] / "baselines"
+SHRUNKEN = Path(__file__).parent / "shrunken.json"
 
 
 @pytest.fixture(scope="session")
@@ -115,6 +120,37 @@ def make_lora(tmp_path_factory: pytest.TempPathFactory) -> MakeLora:
 def picture() -> Image.Image:
     """One drawn picture of 128x128 pixels."""
     return draw(scene_at(0))
+
+
+@pytest.fixture(scope="session")
+def shrunken(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Folders with the configuration files of each shipped architecture, shrunk to what a CPU draws in a second."""
+    folders = {}
+    for architecture, components in json.loads(SHRUNKEN.read_text(encoding="utf-8")).items():
+        folder = folders[architecture] = tmp_path_factory.mktemp("architectures") / architecture
+        shutil.copytree(ARCHITECTURES / architecture, folder)
+        for component, changes in components.items():
+            path = folder / component / "config.json"
+            content = json.loads(path.read_text(encoding="utf-8"))
+            path.write_text(json.dumps({**content, **changes}), encoding="utf-8")
+    return folders
+
+
+@pytest.fixture(scope="session")
+def synthetic_case() -> Callable[..., Case]:
+    """Makes a case of synthetic weights on the CPU; keywords change what it draws."""
+
+    def make(source: Path | str, dtype: str = "float32", **changes: Any) -> Case:
+        drawn: dict[str, Any] = {"prompts": ["blue ring on a plain yellow background"], "seeds": [20], "steps": 2}
+        drawn |= {"height": 64, "width": 64, "sizes": [(64, 64)], "guidance_scale": 3.5}
+        return Case(
+            name="shrunken",
+            model=Model.model_validate({"source": str(source), "weights": "synthetic", "dtype": {"cpu": dtype}}),
+            generation=Generation(**(drawn | changes)),
+            recipes={"inductor": Recipe(backend="inductor")},
+        )
+
+    return make
 
 
 @pytest.fixture

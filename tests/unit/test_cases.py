@@ -340,10 +340,14 @@ def test_folder_without_cases_is_an_error(tmp_path: Path) -> None:
 
 
 def test_shipped_cases_are_these(shipped_baselines: Path) -> None:
-    """The repository ships two cases, and both load."""
+    """The repository ships these cases, and each loads."""
     assert [find_case(shipped_baselines, name).name for name in case_names(shipped_baselines)] == [
+        "flux1-dev",
         "miniature",
         "sd35-large",
+        "sd35-large-synthetic",
+        "sd35-medium",
+        "sdxl",
     ]
 
 

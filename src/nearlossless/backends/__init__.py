@@ -18,6 +18,19 @@ class BackendUnavailable(Exception):
     """A backend that cannot run on this machine; the message says what to install or set."""
 
 
+def denoiser(pipeline: Any) -> str:
+    """
+    Name of the component that denoises: `transformer`, or `unet`.
+
+    Raises:
+        BackendError: The pipeline has neither.
+    """
+    for name in ("transformer", "unet"):
+        if getattr(pipeline, name, None) is not None:
+            return name
+    raise BackendError("the pipeline has neither a 'transformer' nor a 'unet'; name the recipe's components")
+
+
 def find_compiler() -> str:
     """
     The C++ compiler that Inductor will use for CPU kernels.

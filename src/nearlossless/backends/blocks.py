@@ -5,13 +5,19 @@ from torch import nn
 
 def repeated_blocks(module: nn.Module) -> list[nn.Module]:
     """
-    The blocks in the module's outermost ModuleLists, or an autoencoder's decoder, or else the module itself.
+    What is compiled of a module: an autoencoder's decoder, or its repeated blocks, or else the module itself.
 
-    Transformers hold their lists themselves, text encoders one or two modules deeper.
+    Blocks are those that diffusers names for the class, or else the members of the outermost ModuleLists, which
+    transformers hold themselves and text encoders one or two modules deeper. Of a UNet they are the transformer blocks,
+    which come in few widths. Its resnets do not: nearly each is a shape of its own, and more variants of one forward()
+    than Dynamo compiles would silently run as they are.
     """
     decoder = getattr(module, "decoder", None)
     if isinstance(decoder, nn.Module):  # pipelines call an autoencoder's decode(), never its forward()
         return [decoder]
+    named = getattr(module, "_repeated_blocks", None)
+    if named and (blocks := [part for part in module.modules() if type(part).__name__ in named]):
+        return blocks
     level = list(module.children())
     while level:
         lists = [child for child in level if isinstance(child, nn.ModuleList)]

@@ -5,7 +5,7 @@ from typing import Any
 
 from torch import nn
 
-from nearlossless.backends import BackendError, check_triton, find_compiler
+from nearlossless.backends import BackendError, check_triton, denoiser, find_compiler
 from nearlossless.backends.blocks import repeated_blocks
 
 RESTRUCTURING = ("fuse_qkv", "channels_last")  # options of a recipe that `restructure` takes, not `apply`
@@ -52,7 +52,7 @@ def compile_options(mode: str | None, config: Mapping[str, Any], *, dynamic: boo
 def apply(
     pipeline: Any,
     *,
-    components: tuple[str, ...] = ("transformer",),
+    components: tuple[str, ...] | None = None,
     dynamic: bool = True,
     by_block: bool = True,
     mode: str | None = None,
@@ -64,7 +64,7 @@ def apply(
 
     Args:
         pipeline: A diffusers pipeline whose `components` may be changed.
-        components: Names of the modules to compile.
+        components: Names of the modules to compile; None: the one that denoises.
         dynamic: Compile for any size at once.
         by_block: Compile the repeated blocks instead of the whole module.
         mode: torch.compile's mode.
@@ -81,7 +81,7 @@ def apply(
     else:
         check_triton()
     options = compile_options(mode, config or {}, dynamic=dynamic)
-    for name in components:
+    for name in components or (denoiser(pipeline),):
         module = _module(pipeline, name)
         for part in repeated_blocks(module) if by_block else [module]:
             part.compile(dynamic=dynamic, options=dict(options))
