@@ -17,7 +17,7 @@ from nearlossless.cases import Case, CaseError
 from nearlossless.pipelines.compiling import build_compiled, copy_pipeline
 from nearlossless.pipelines.drawing import call, draw
 from nearlossless.pipelines.loading import build_baseline, weights_name
-from nearlossless.pipelines.requests import requests, size_requests
+from nearlossless.pipelines.requests import batches, requests, size_requests
 from nearlossless.recipes import Recipe
 from nearlossless.shapes import counted_compiles
 
