@@ -1,23 +1,30 @@
 """Measurements that need both pipelines or several processes, put together for one subject."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nearlossless.backends import BackendError
+from nearlossless.backends.nexfort_probe import TRIED, check, tasks_of
 from nearlossless.baselines import CANDIDATES, EXPECTED
 from nearlossless.cases import Case
 from nearlossless.comparison import Comparison, compare_pictures, tripped
-from nearlossless.environment import Fingerprint, hardware_folder, restored_torch_settings
+from nearlossless.environment import (
+    Fingerprint,
+    environment_variables,
+    hardware_folder,
+    restored_torch_settings,
+)
 from nearlossless.pipelines.compiling import build_compiled, check_baseline_unchanged
 from nearlossless.pipelines.drawing import call, draw, step_timer
 from nearlossless.pipelines.requests import Request, requests, size_requests
 from nearlossless.processes import WorkerError, cache_environment, run_worker
 from nearlossless.progress import Progress
 from nearlossless.quality import clip_scorer, judge_folder, ssim
+from nearlossless.recipes import Recipe
 from nearlossless.record import PictureRecord, SizeRecord, Speeds
 from nearlossless.selection import Subject
 from nearlossless.shapes import counted_compiles, warmup_sizes
@@ -54,23 +61,29 @@ def measure_processes(
         WorkerError, BackendError, BackendUnavailable: A compiled process failed, or cannot run here.
     """
 
-    def run(title: str, *, compiled: bool, folder: Path) -> ProcessRun:
-        job = Job(case=subject.case, recipe=subject.recipe if compiled else None, device=subject.device)
+    def run(title: str, *, folder: Path, recipe: Recipe | None, variables: Mapping[str, str]) -> ProcessRun:
+        job = Job(case=subject.case, recipe=recipe, device=subject.device)
         with progress.phase(f"{title} process"):
             return run_worker(
                 job,
-                environment=cache_environment(folder),
+                environment={**cache_environment(folder), **variables},
                 progress=lambda phase: progress.say(f"{title} process: {phase}"),
             )
 
-    key = (subject.case.name, subject.device)
+    recipe, key = subject.recipe, (subject.case.name, subject.device)
+    with environment_variables(recipe.environment):
+        for task in tasks_of(recipe, subject.device, subject.case.model.dtype[subject.device]):
+            with progress.phase(f"nexfort: {task.api} tried on a tiny module"):
+                check(task)
     try:
         if key not in baselines:
-            baselines[key] = run("baseline", compiled=False, folder=cache / "baseline")
+            baselines[key] = run("baseline", folder=cache / "baseline", recipe=None, variables={})
     except (WorkerError, BackendError) as error:
         raise BaselineError(f"the baseline's own process failed: {error}") from None
-    cold = run("cold", compiled=True, folder=cache)
-    return ProcessRuns(baseline=baselines[key], cold=cold, warm=run("warm", compiled=True, folder=cache))
+    variables = recipe.environment | TRIED
+    cold = run("cold", folder=cache, recipe=recipe, variables=variables)
+    warm = run("warm", folder=cache, recipe=recipe, variables=variables)
+    return ProcessRuns(baseline=baselines[key], cold=cold, warm=warm)
 
 
 def drawer(pipeline: Any, case: Case) -> Callable[[Request], Any]:

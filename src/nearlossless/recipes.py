@@ -8,7 +8,7 @@ from pydantic import Field, field_validator
 from nearlossless.fields import Device, Gate, Reason, Strict
 from nearlossless.thresholds import Thresholds
 
-BUILT_IN_BACKENDS = ("inductor",)
+BUILT_IN_BACKENDS = ("inductor", "nexfort")
 _USER_BACKEND = re.compile(r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*$")
 EnvironmentName = Annotated[str, Field(pattern=r"^(NEXFORT|ONEDIFF)_[A-Z0-9_]+$")]
 
