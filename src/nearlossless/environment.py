@@ -1,8 +1,9 @@
 """The fingerprint: on what a picture was drawn, on what a time was taken, and with which versions."""
 
+import os
 import platform
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from importlib import metadata
 from pathlib import Path
@@ -11,7 +12,18 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict
 
 SDP_KERNELS = ("flash", "mem_efficient", "math")  # torch.backends.cuda has a switch for each
-STACK_PACKAGES = ("torch", "diffusers", "transformers", "triton", "onediff", "nexfort", "torchao", "nearlossless")
+STACK_PACKAGES = (
+    "torch",
+    "diffusers",
+    "transformers",
+    "triton",
+    "onediff",
+    "onediffx",
+    "nexfort",
+    "torchao",
+    "nearlossless",
+)
+ONEDIFF_PREFIXES = ("NEXFORT_", "ONEDIFF_")
 
 
 class PictureIdentity(BaseModel):
@@ -62,6 +74,10 @@ class Fingerprint(BaseModel):
         """The picture identity inside the timing identity."""
         return self.timing.picture
 
+    def with_variables(self, variables: Mapping[str, str]) -> "Fingerprint":
+        """This fingerprint with a recipe's environment variables in its stack."""
+        return self.model_copy(update={"stack": {**self.stack, **variables}})
+
 
 def hardware_name(device: Literal["cpu", "cuda"]) -> str:
     """GPU name as torch prints it ("NVIDIA H20"), or the CPU's instruction set ("cpu-avx512")."""
@@ -89,7 +105,7 @@ def cpu_model() -> str:
 
 
 def stack() -> dict[str, str]:
-    """Versions of everything that draws, read without importing it, and the GPU driver."""
+    """Versions of everything that draws, read without importing it, the GPU driver, and OneDiff's variables."""
     versions = {"python": platform.python_version(), "system": f"{platform.system()} {platform.machine()}"}
     if driver := _gpu_driver():
         versions["gpu driver"] = driver
@@ -98,7 +114,27 @@ def stack() -> dict[str, str]:
             versions[package] = metadata.version(package)
         except metadata.PackageNotFoundError:
             continue
-    return versions
+    return versions | onediff_variables()
+
+
+def onediff_variables() -> dict[str, str]:
+    """The environment variables in force that OneDiff and nexfort read."""
+    return {name: value for name, value in sorted(os.environ.items()) if name.startswith(ONEDIFF_PREFIXES)}
+
+
+@contextmanager
+def environment_variables(variables: Mapping[str, str]) -> Iterator[None]:
+    """Set environment variables of this process, and put back what was there."""
+    before = {name: os.environ.get(name) for name in variables}
+    os.environ.update(variables)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
 
 
 def _gpu_driver() -> str | None:

@@ -11,6 +11,7 @@ from nearlossless.atomic import write_bytes
 from nearlossless.baselines import encode_png
 from nearlossless.case_files import find_case, parse_case
 from nearlossless.cases import Case, CaseError
+from nearlossless.environment import environment_variables
 from nearlossless.fields import Device
 from nearlossless.gates import GIB
 from nearlossless.measuring import steps_per_second
@@ -177,9 +178,13 @@ def draw_by_hand(
     compiled = None
     if recipe_name is not None:
         say(f"compiling and drawing with {recipe_name}")
-        pipeline = build_compiled(pipeline, case.recipes[recipe_name])
-        compiled, picture = _measure(pipeline, case, device, request)
-    if every_size:
+        recipe = case.recipes[recipe_name]
+        with environment_variables(recipe.environment):
+            pipeline = build_compiled(pipeline, recipe)
+            compiled, picture = _measure(pipeline, case, device, request)
+            if every_size:
+                _cycle(pipeline, case, device, say)
+    elif every_size:
         _cycle(pipeline, case, device, say)
     write_bytes(saved_image, encode_png(picture))
     return _rows(baseline, compiled)

@@ -2,19 +2,25 @@
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nearlossless.backends import BackendError
+from nearlossless.backends.nexfort_probe import TRIED, check, tasks_of
 from nearlossless.baselines import CANDIDATES, EXPECTED
 from nearlossless.cases import Case
 from nearlossless.comparison import Comparison, Draw, batch_ssim, batch_tripped, compare_pictures
 from nearlossless.divergence import first_divergence
 from nearlossless.effect import Effect, measure_effect
-from nearlossless.environment import Fingerprint, hardware_folder, restored_torch_settings
+from nearlossless.environment import (
+    Fingerprint,
+    environment_variables,
+    hardware_folder,
+    restored_torch_settings,
+)
 from nearlossless.gates import is_parity_regression
 from nearlossless.parity import chosen_steps, compare_step, record_calls, reference_dtype
 from nearlossless.pipelines.compiling import build_alone, build_compiled, check_batch_unchanged
@@ -23,6 +29,7 @@ from nearlossless.pipelines.requests import Batch, batches, requests, short_batc
 from nearlossless.processes import WorkerError, cache_environment, run_worker
 from nearlossless.progress import Progress
 from nearlossless.quality import clip_scorer, judge_folder
+from nearlossless.recipes import Recipe
 from nearlossless.record import ParityRecord, PictureRecord, SizeRecord, Speeds
 from nearlossless.selection import Subject
 from nearlossless.shapes import counted_compiles, warmup_sizes
@@ -65,23 +72,29 @@ def measure_processes(
         WorkerError, BackendError, BackendUnavailable: A compiled process failed, or cannot run here.
     """
 
-    def run(title: str, *, compiled: bool, folder: Path) -> ProcessRun:
-        job = Job(case=subject.case, recipe=subject.recipe if compiled else None, device=subject.device)
+    def run(title: str, *, folder: Path, recipe: Recipe | None, variables: Mapping[str, str]) -> ProcessRun:
+        job = Job(case=subject.case, recipe=recipe, device=subject.device)
         with progress.phase(f"{title} process"):
             return run_worker(
                 job,
-                environment=cache_environment(folder),
+                environment={**cache_environment(folder), **variables},
                 progress=lambda phase: progress.say(f"{title} process: {phase}"),
             )
 
-    key = (subject.case.name, subject.device)
+    recipe, key = subject.recipe, (subject.case.name, subject.device)
+    with environment_variables(recipe.environment):
+        for task in tasks_of(recipe, subject.device, subject.case.model.dtype[subject.device]):
+            with progress.phase(f"nexfort: {task.api} tried on a tiny module"):
+                check(task)
     try:
         if subject.baseline_does_not_fit is None and key not in baselines:
-            baselines[key] = run("baseline", compiled=False, folder=cache / "baseline")
+            baselines[key] = run("baseline", folder=cache / "baseline", recipe=None, variables={})
     except (WorkerError, BackendError) as error:
         raise BaselineError(f"the baseline's own process failed: {error}") from None
-    cold = run("cold", compiled=True, folder=cache)
-    return ProcessRuns(baseline=baselines.get(key), cold=cold, warm=run("warm", compiled=True, folder=cache))
+    variables = recipe.environment | TRIED
+    cold = run("cold", folder=cache, recipe=recipe, variables=variables)
+    warm = run("warm", folder=cache, recipe=recipe, variables=variables)
+    return ProcessRuns(baseline=baselines.get(key), cold=cold, warm=warm)
 
 
 def drawer(pipeline: Any, case: Case) -> Draw:

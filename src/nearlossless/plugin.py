@@ -251,7 +251,9 @@ def process_runs(
     runs = measure_processes(subject, cache_folder, progress, request.config.stash[RUN].baseline_processes)
     subject_record.baseline_process, subject_record.cold_process = runs.baseline, runs.cold
     subject_record.warm_process = runs.warm
-    subject_record.fingerprint = (runs.baseline or runs.cold).fingerprint
+    fingerprint = (runs.baseline or runs.cold).fingerprint
+    if fingerprint is not None:
+        subject_record.fingerprint = fingerprint.with_variables(subject.recipe.environment)
     return runs
 
 
@@ -264,7 +266,8 @@ def baseline_pipeline(subject: Subject, subject_record: SubjectRecord, progress:
 
     with progress.phase("baseline pipeline: load"):
         pipeline = build_baseline(subject.case, subject.device)
-    subject_record.fingerprint = fingerprint_of(pipeline, subject.case, subject.device)
+    found = fingerprint_of(pipeline, subject.case, subject.device)
+    subject_record.fingerprint = found.with_variables(subject.recipe.environment)
     return pipeline
 
 
@@ -284,7 +287,7 @@ def compiled_pipeline(
     if not subject.recipe.is_built_in:
         request.getfixturevalue("process_runs")  # a backend that ends its process must not end this one
     with pytest.MonkeyPatch.context() as patch:
-        for name, value in cache_environment(cache_folder).items():
+        for name, value in (cache_environment(cache_folder) | subject.recipe.environment).items():
             patch.setenv(name, value)
         if baseline_pipeline is None:
             compiled, subject_record.effect = compile_alone(subject, progress)

@@ -29,12 +29,13 @@ class WorkerError(Exception):
     """The process failed, died or ran out of time; the message carries what it last said."""
 
 
-def _environment(extra: Mapping[str, str]) -> dict[str, str]:
-    # The child imports what the parent can import, a user's backend included.
+def child_environment(extra: Mapping[str, str]) -> dict[str, str]:
+    """This process's environment for a child that imports what the parent can import, and what is added to it."""
     return {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path), **extra}
 
 
-def _tail(stderr: IO[bytes]) -> str:
+def tail(stderr: IO[bytes]) -> str:
+    """The last lines of what a process printed."""
     size = stderr.seek(0, os.SEEK_END)
     stderr.seek(max(0, size - _TAIL_BYTES))
     lines = stderr.read().decode("utf-8", "replace").strip().splitlines()[-_TAIL_LINES:]
@@ -79,13 +80,13 @@ def run_worker(
             stdout=subprocess.PIPE,
             stderr=stderr,
             text=True,
-            env=_environment(environment),
+            env=child_environment(environment),
             start_new_session=True,  # so that its own children can be ended with it
         )
         try:
             return _converse(process, job, progress, deadline)
         except WorkerError as error:
-            raise WorkerError(f"{error}\n{_tail(stderr)}".strip()) from None
+            raise WorkerError(f"{error}\n{tail(stderr)}".strip()) from None
         finally:
             with suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
@@ -131,5 +132,11 @@ def _exit_code(process: "subprocess.Popen[str]") -> str:
 
 
 def cache_environment(folder: Path) -> dict[str, str]:
-    """Environment that keeps everything Inductor and Triton cache in one folder."""
-    return {"TORCHINDUCTOR_CACHE_DIR": str(folder / "inductor"), "TRITON_CACHE_DIR": str(folder / "triton")}
+    """
+    Environment that keeps in one folder whatever is cached between processes.
+
+    nexfort's graph cache lies in Inductor's folder and its autotune cache in Triton's; kernels that a library brings
+    for other GPUs are translated once by the driver.
+    """
+    folders = {"TORCHINDUCTOR_CACHE_DIR": "inductor", "TRITON_CACHE_DIR": "triton", "CUDA_CACHE_PATH": "cuda"}
+    return {name: str(folder / value) for name, value in folders.items()}

@@ -113,7 +113,7 @@ def run(job: Job, tell: Any) -> ProcessRun:
     )
 
 
-def _private_stdout() -> TextIO:
+def private_stdout() -> TextIO:
     """The pipe to the parent; afterwards file descriptor 1 is standard error, so that no library can write into it."""
     pipe = os.fdopen(os.dup(1), "w", encoding="utf-8", buffering=1)
     os.dup2(2, 1)
@@ -128,7 +128,7 @@ def _end_with_parent() -> None:
 
 def main() -> None:
     """Run the job on standard input."""
-    pipe = _private_stdout()
+    pipe = private_stdout()
 
     def send(**event: Any) -> None:
         print(json.dumps(event), file=pipe, flush=True)
