@@ -14,7 +14,7 @@ from nearlossless.cases import Case, CaseError
 from nearlossless.environment import environment_variables
 from nearlossless.fields import Device
 from nearlossless.gates import GIB
-from nearlossless.measuring import steps_per_second
+from nearlossless.measuring.speed import steps_per_second
 from nearlossless.memory import peak_meter
 from nearlossless.pipelines.compiling import build_compiled
 from nearlossless.pipelines.drawing import draw

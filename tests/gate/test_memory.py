@@ -3,8 +3,8 @@
 import pytest
 
 from nearlossless.gates import judge_memory
-from nearlossless.measuring import ProcessRuns
-from nearlossless.plugin import Concluding
+from nearlossless.measuring.fresh_processes import ProcessRuns
+from nearlossless.plugin.fixtures import Concluding
 from nearlossless.selection import Subject
 
 

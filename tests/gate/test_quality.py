@@ -3,7 +3,7 @@
 import pytest
 
 from nearlossless.gates import judge_quality
-from nearlossless.plugin import Concluding
+from nearlossless.plugin.fixtures import Concluding
 from nearlossless.record import SubjectRecord
 from nearlossless.selection import Subject
 

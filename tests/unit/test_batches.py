@@ -18,7 +18,10 @@ from nearlossless.cases import Case, Sampling
 from nearlossless.comparison import Comparison, batch_ssim, batch_tripped, compare_pictures
 from nearlossless.environment import PictureIdentity
 from nearlossless.gates import judge_quality, judge_shapes
-from nearlossless.measuring import compile_beside, cycle_sizes, drawer, measure_speed
+from nearlossless.measuring import drawer
+from nearlossless.measuring.building import compile_beside
+from nearlossless.measuring.sizes import cycle_sizes
+from nearlossless.measuring.speed import measure_speed
 from nearlossless.pipelines.compiling import BaselineChanged, check_batch_unchanged
 from nearlossless.pipelines.drawing import draw, draw_batch
 from nearlossless.pipelines.loading import build_baseline
@@ -194,10 +197,10 @@ def test_whole_batches_are_timed_and_counted(
 
 
 def test_worker_draws_batches(pairs: Case, backend: Callable[[str], Recipe]) -> None:
-    """First and steady calls of a process of its own are of a batch."""
+    """First and steady calls of a process of its own, and the short one that shows the effect, are of a batch."""
     run(Job(case=pairs, recipe=backend("counting"), device="cpu"), lambda _phase: None)
     calls = importlib.import_module("batch_backends").calls
-    assert [len(prompts) for prompts in calls] == [2, 2, 2]
+    assert [len(prompts) for prompts in calls] == [2, 2, 2, 2]
 
 
 def test_sizes_catch_swapped_pictures(

@@ -14,7 +14,7 @@ from nearlossless import worker
 from nearlossless.backends import BackendError
 from nearlossless.cases import Case
 from nearlossless.effect import Effect, measure_effect, shortfalls
-from nearlossless.measuring import compile_beside
+from nearlossless.measuring.building import compile_beside
 from nearlossless.pipelines.loading import build_baseline
 from nearlossless.progress import Progress
 from nearlossless.recipes import Recipe

@@ -15,7 +15,7 @@ from nearlossless.backends import BackendError
 from nearlossless.cases import Case
 from nearlossless.divergence import NONE_ALONE, UNMATCHED
 from nearlossless.gates import parity_checks
-from nearlossless.measuring import measure_parity
+from nearlossless.measuring.step_parity import measure_parity
 from nearlossless.parity import chosen_steps, compare_outputs, compare_tensors, record_calls, same_layout
 from nearlossless.pipelines.compiling import copy_pipeline
 from nearlossless.pipelines.drawing import draw

@@ -11,7 +11,8 @@ from PIL import Image
 
 from nearlossless.backends import BackendError
 from nearlossless.cases import Case, CaseError, Model, Offload
-from nearlossless.measuring import compile_beside, cycle_sizes
+from nearlossless.measuring.building import compile_beside
+from nearlossless.measuring.sizes import cycle_sizes
 from nearlossless.pipelines.compiling import copy_pipeline
 from nearlossless.pipelines.drawing import draw
 from nearlossless.pipelines.loading import build_baseline

@@ -13,7 +13,9 @@ from PIL import Image
 from nearlossless.cases import Case, Lora
 from nearlossless.effect import Effect
 from nearlossless.gates import judge_shapes
-from nearlossless.measuring import compile_beside, cycle_sizes
+from nearlossless.measuring.building import compile_beside
+from nearlossless.measuring.sizes import cycle_sizes
+from nearlossless.measuring.swaps import swap_loras
 from nearlossless.pipelines.drawing import draw
 from nearlossless.pipelines.loading import build_baseline
 from nearlossless.pipelines.loras import ADAPTER
@@ -22,7 +24,6 @@ from nearlossless.progress import Progress
 from nearlossless.recipes import Recipe
 from nearlossless.record import SizeRecord, SwapRecord
 from nearlossless.selection import Subject
-from nearlossless.swapping import swap_loras
 from nearlossless.thresholds import Thresholds
 from nearlossless.verdicts import Outcome
 

@@ -1,37 +1,32 @@
 """
-The pytest plugin: options, markers, fixtures, ordering, exit code, reports.
+The pytest plugin: markers, ordering, verdicts, exit code, reports; options and fixtures stand beside this file.
 
 A gate test carries `@pytest.mark.gate(NAME)`, takes the fixtures `subject` and `gate`, and asserts that the
 verdict it hands to `gate` is PASS. Everything else here is wiring.
 """
 
 import os
-import sys
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Generator
 from functools import partial
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 import pytest
 
 from nearlossless.backends import BackendError, BackendUnavailable
 from nearlossless.cases import CaseError
 from nearlossless.fields import GATES
-from nearlossless.measuring import BaselineError, ProcessRuns
+from nearlossless.measuring import BaselineError
 from nearlossless.pipelines.compiling import BaselineChanged
-from nearlossless.processes import WorkerError, cache_environment
+from nearlossless.plugin.options import DEFAULT_REPORT, add_options
+from nearlossless.plugin.stash import OTHER_FAILURES, PROGRESS, RUN, SELECTION_ERROR, TERMINAL
+from nearlossless.processes import WorkerError
 from nearlossless.progress import Progress
-from nearlossless.record import SubjectRecord
 from nearlossless.run import Run
 from nearlossless.selection import Subject, select_subjects
-from nearlossless.verdicts import EXIT_REGRESSION, EXIT_UNDECIDED, Outcome, Verdict, exit_code, stopped
+from nearlossless.verdicts import EXIT_REGRESSION, EXIT_UNDECIDED, Outcome, exit_code, stopped
 
-RUN = pytest.StashKey[Run]()
-PROGRESS = pytest.StashKey[Progress]()
-TERMINAL = pytest.StashKey[TextIO]()
-SELECTION_ERROR = pytest.StashKey[str]()
-OTHER_FAILURES = pytest.StashKey[list[str]]()
-DEFAULT_REPORT = "nearlossless-report"
+pytest_plugins = ("nearlossless.plugin.fixtures",)
 
 # What an exception in a gate test means. Anything else is a broken gate: nothing was compared.
 _OUTCOMES: dict[type[BaseException], Outcome] = {
@@ -46,45 +41,7 @@ _OUTCOMES: dict[type[BaseException], Outcome] = {
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Options that select; none of them loosens a threshold."""
-    group = parser.getgroup("nearlossless", "gate a faster diffusion pipeline against its baseline")
-    group.addoption(
-        "--case",
-        action="append",
-        default=[],
-        metavar="NAME",
-        help="gate this case (repeatable; default: all that run by default)",
-    )
-    group.addoption(
-        "--recipe",
-        action="append",
-        default=[],
-        metavar="NAME",
-        help="gate this recipe (repeatable; default: all of the case)",
-    )
-    group.addoption(
-        "--backend",
-        metavar="MODULE:FUNCTION",
-        help="try a backend on the cases without editing a file, under their default thresholds",
-    )
-    group.addoption(
-        "--baselines", type=Path, metavar="DIR", help="folder of case folders (default: baselines in the root folder)"
-    )
-    group.addoption(
-        "--report-dir",
-        type=Path,
-        metavar="DIR",
-        help=f"folder for record.json, summary.md, report.html and pictures (default: {DEFAULT_REPORT})",
-    )
-    group.addoption(
-        "--require-gpu",
-        action="store_true",
-        help="fail the gates that need a GPU where there is none, instead of skipping them",
-    )
-    group.addoption(
-        "--update-baselines",
-        action="store_true",
-        help="write candidates for the expected pictures into the report folder and fail; see 'nearlossless approve'",
-    )
+    add_options(parser)
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -202,149 +159,6 @@ def _cuda_is_available() -> bool:
     import torch
 
     return torch.cuda.is_available()
-
-
-@pytest.fixture(scope="session")
-def subject(request: pytest.FixtureRequest) -> Iterator[Subject]:
-    """The (case, recipe) on one device that is being judged."""
-    chosen: Subject = request.param
-    yield chosen
-    # Python keeps the frames of the last failure, and with them the pipelines, until the next one.
-    for name in ("last_exc", "last_type", "last_value", "last_traceback"):
-        if hasattr(sys, name):
-            delattr(sys, name)
-    if "torch" in sys.modules:  # the pipelines, which depend on this fixture, are gone by now
-        from nearlossless.pipelines.drawing import release
-
-        release(chosen.device)
-
-
-@pytest.fixture(scope="session")
-def subject_record(subject: Subject, request: pytest.FixtureRequest) -> SubjectRecord:
-    """Where gate tests leave what they measured."""
-    return request.config.stash[RUN].subject(subject)
-
-
-@pytest.fixture(scope="session")
-def progress(request: pytest.FixtureRequest) -> Progress:
-    """Signs of life on the terminal, past pytest's capturing."""
-    return request.config.stash[PROGRESS]
-
-
-@pytest.fixture(scope="session")
-def cache_folder(subject: Subject, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Compiled kernels of a subject: empty at first, shared by all its gates."""
-    return tmp_path_factory.mktemp(f"cache-{subject.id}", numbered=True)
-
-
-@pytest.fixture(scope="session")
-def process_runs(
-    subject: Subject,
-    subject_record: SubjectRecord,
-    cache_folder: Path,
-    progress: Progress,
-    request: pytest.FixtureRequest,
-) -> ProcessRuns:
-    """Baseline (where it fits), cold and warm start, each in a fresh process, while no session pipeline is resident."""
-    from nearlossless.measuring import measure_processes
-
-    runs = measure_processes(subject, cache_folder, progress, request.config.stash[RUN].baseline_processes)
-    subject_record.baseline_process, subject_record.cold_process = runs.baseline, runs.cold
-    subject_record.warm_process = runs.warm
-    fingerprint = (runs.baseline or runs.cold).fingerprint
-    if fingerprint is not None:
-        subject_record.fingerprint = fingerprint.with_variables(subject.recipe.environment)
-    return runs
-
-
-@pytest.fixture(scope="session")
-def baseline_pipeline(subject: Subject, subject_record: SubjectRecord, progress: Progress) -> Any:
-    """The case as diffusers runs it; built once per (case, recipe). None where the case says that it does not fit."""
-    if subject.baseline_does_not_fit is not None:
-        return None
-    from nearlossless.pipelines.loading import build_baseline, fingerprint_of
-
-    with progress.phase("baseline pipeline: load"):
-        pipeline = build_baseline(subject.case, subject.device)
-    found = fingerprint_of(pipeline, subject.case, subject.device)
-    subject_record.fingerprint = found.with_variables(subject.recipe.environment)
-    return pipeline
-
-
-@pytest.fixture(scope="session")
-def compiled_pipeline(
-    subject: Subject,
-    subject_record: SubjectRecord,
-    baseline_pipeline: Any,
-    cache_folder: Path,
-    progress: Progress,
-    request: pytest.FixtureRequest,
-) -> Iterator[Any]:
-    """The same case under the recipe; shares with the baseline, if there is one, what the recipe leaves alone."""
-    from nearlossless.measuring import compile_alone, compile_beside
-    from nearlossless.pipelines.loading import fingerprint_of
-
-    if not subject.recipe.is_built_in:
-        request.getfixturevalue("process_runs")  # a backend that ends its process must not end this one
-    with pytest.MonkeyPatch.context() as patch:
-        for name, value in (cache_environment(cache_folder) | subject.recipe.environment).items():
-            patch.setenv(name, value)
-        if baseline_pipeline is None:
-            compiled, subject_record.effect = compile_alone(subject, progress)
-            subject_record.fingerprint = fingerprint_of(compiled, subject.case, subject.device)
-        else:
-            compiled, subject_record.effect = compile_beside(baseline_pipeline, subject, progress)
-        yield compiled
-
-
-Concluding = Callable[[Verdict], Verdict]
-
-
-@pytest.fixture
-def gate(subject: Subject, request: pytest.FixtureRequest) -> Concluding:
-    """Takes a verdict into the record and hands it back; a gate of which nothing was applicable is skipped."""
-
-    def conclude(verdict: Verdict) -> Verdict:
-        request.config.stash[RUN].conclude(subject, verdict, request.node.nodeid)
-        if verdict.outcome is Outcome.NOT_APPLICABLE:
-            pytest.skip(f"not applicable: {verdict.reason}")
-        return verdict
-
-    return conclude
-
-
-@pytest.fixture
-def pictures(
-    subject: Subject,
-    subject_record: SubjectRecord,
-    baseline_pipeline: Any,
-    compiled_pipeline: Any,
-    progress: Progress,
-    request: pytest.FixtureRequest,
-) -> SubjectRecord:
-    """
-    Step parity, then every picture of the case drawn by both pipelines, compared and scored.
-
-    Candidates are written when asked for. Synthetic weights draw no pictures.
-    """
-    from nearlossless.measuring import measure_parity, measure_pictures
-
-    subject_record.parity = measure_parity(baseline_pipeline, compiled_pipeline, subject, progress)
-    if subject.case.model.weights == "synthetic":
-        subject_record.no_pictures = "synthetic weights draw no pictures worth comparing"
-        return subject_record
-    run = request.config.stash[RUN]
-    subject_record.pictures, candidates = measure_pictures(
-        baseline_pipeline,
-        compiled_pipeline,
-        subject,
-        subject_record.fingerprint,
-        progress,
-        report_folder=run.folder,
-        update=request.config.getoption("update_baselines"),
-    )
-    run.candidates.update(candidates)
-    return subject_record
 
 
 @pytest.hookimpl(wrapper=True)

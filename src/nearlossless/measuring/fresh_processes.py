@@ -1,0 +1,63 @@
+"""Baseline, cold and warm start, each in a fresh process."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from nearlossless.backends import BackendError
+from nearlossless.backends.nexfort_probe import TRIED, check, tasks_of
+from nearlossless.environment import environment_variables
+from nearlossless.measuring import BaselineError
+from nearlossless.processes import WorkerError, cache_environment, run_worker
+from nearlossless.progress import Progress
+from nearlossless.recipes import Recipe
+from nearlossless.selection import Subject
+from nearlossless.worker import Job, ProcessRun
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProcessRuns:
+    """The baseline, where it fits, and the compiled pipeline, each in fresh processes."""
+
+    baseline: ProcessRun | None
+    cold: ProcessRun
+    warm: ProcessRun
+
+
+def measure_processes(
+    subject: Subject, cache: Path, progress: Progress, baselines: dict[tuple[str, str], ProcessRun]
+) -> ProcessRuns:
+    """
+    Run baseline, cold and warm processes one after the other; `cache` is empty before and primed after.
+
+    `baselines` keeps the baseline's run of each case and device, which all its recipes share. Where the baseline does
+    not fit, it is not run.
+
+    Raises:
+        BaselineError: The baseline's process failed.
+        WorkerError, BackendError, BackendUnavailable: A compiled process failed, or cannot run here.
+    """
+
+    def run(title: str, *, folder: Path, recipe: Recipe | None, variables: Mapping[str, str]) -> ProcessRun:
+        job = Job(case=subject.case, recipe=recipe, device=subject.device)
+        with progress.phase(f"{title} process"):
+            return run_worker(
+                job,
+                environment={**cache_environment(folder), **variables},
+                progress=lambda phase: progress.say(f"{title} process: {phase}"),
+            )
+
+    recipe, key = subject.recipe, (subject.case.name, subject.device)
+    with environment_variables(recipe.environment):
+        for task in tasks_of(recipe, subject.device, subject.case.model.dtype[subject.device]):
+            with progress.phase(f"nexfort: {task.api} tried on a tiny module"):
+                check(task)
+    try:
+        if subject.baseline_does_not_fit is None and key not in baselines:
+            baselines[key] = run("baseline", folder=cache / "baseline", recipe=None, variables={})
+    except (WorkerError, BackendError) as error:
+        raise BaselineError(f"the baseline's own process failed: {error}") from None
+    variables = recipe.environment | TRIED
+    cold = run("cold", folder=cache, recipe=recipe, variables=variables)
+    warm = run("warm", folder=cache, recipe=recipe, variables=variables)
+    return ProcessRuns(baseline=baselines.get(key), cold=cold, warm=warm)

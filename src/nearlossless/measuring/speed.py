@@ -1,0 +1,76 @@
+"""How fast both pipelines are: paired latencies, then denoising steps a second."""
+
+import time
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from nearlossless.cases import Case
+from nearlossless.pipelines.drawing import call, draw_batch, step_timer
+from nearlossless.pipelines.requests import batches
+from nearlossless.progress import Progress
+from nearlossless.record import Speeds
+from nearlossless.selection import Subject
+from nearlossless.timing import PairedLatencies, measure_alone, measure_pairs, synchronizer
+from nearlossless.verdicts import Check
+
+
+def steps_per_second(pipeline: Any, case: Case, synchronize: Callable[[], None]) -> float | None:
+    """Denoising steps a second, each of a whole batch, from the second step on; None where the pipeline tells none."""
+
+    def clock() -> float:
+        synchronize()
+        return time.perf_counter()
+
+    ends, options = step_timer(clock)
+    try:
+        call(pipeline, case.generation, batches(case.generation)[0], **options)
+    except Exception:  # a user's own callable need not know the callback; that it draws was seen before
+        return None
+    return (len(ends) - 1) / (ends[-1] - ends[0]) if len(ends) > 1 and ends[-1] > ends[0] else None
+
+
+def measure_speed(baseline: Any | None, compiled: Any, subject: Subject, progress: Progress) -> Speeds:
+    """
+    Paired latencies of a batch's call until the speedup is decided, then iteration speeds in calls of their own.
+
+    Without a baseline, latencies of the compiled pipeline alone until its ceiling is decided.
+    """
+    case, synchronize = subject.case, synchronizer(subject.device)
+    first = batches(case.generation)[0]
+    draw_compiled = partial(draw_batch, compiled, case.generation, first)
+
+    def tell(count: int, check: Check) -> None:
+        if count % 5 == 0:
+            progress.say(f"speedup: sample {count}, {check.outcome.lower()}")
+
+    with progress.phase("speedup: warm-up"):
+        if baseline is None:
+            pairs = measure_alone(
+                draw_compiled,
+                sampling=case.sampling,
+                max_latency_s=subject.thresholds.max_latency_s,
+                synchronize=synchronize,
+                progress=tell,
+            )
+        else:
+            pairs = measure_pairs(
+                partial(draw_batch, baseline, case.generation, first),
+                draw_compiled,
+                sampling=case.sampling,
+                min_speedup=subject.thresholds.min_speedup,
+                max_latency_s=subject.thresholds.max_latency_s,
+                synchronize=synchronize,
+                progress=tell,
+            )
+        return Speeds(
+            baseline_s=pairs.baseline_s,
+            compiled_s=pairs.compiled_s,
+            baseline_steps_per_s=steps_per_second(baseline, case, synchronize) if baseline is not None else None,
+            compiled_steps_per_s=steps_per_second(compiled, case, synchronize),
+        )
+
+
+def paired(speeds: Speeds) -> PairedLatencies:
+    """The recorded pairs, as the judge takes them."""
+    return PairedLatencies(speeds.baseline_s, speeds.compiled_s)

@@ -1,0 +1,192 @@
+"""
+What gate tests ask for by name: a subject, its pipelines and processes, and what was measured with them.
+
+    process_runs        baseline, cold and warm start in fresh processes
+    baseline_pipeline   the case as diffusers runs it
+    compiled_pipeline   the same case under the recipe
+    speeds, sizes, pictures
+                        what was measured with both, also left in the record
+    gate                takes the verdict
+"""
+
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from nearlossless.measuring.fresh_processes import ProcessRuns
+from nearlossless.plugin.stash import PROGRESS, RUN
+from nearlossless.processes import cache_environment
+from nearlossless.progress import Progress
+from nearlossless.record import Speeds, SubjectRecord
+from nearlossless.selection import Subject
+from nearlossless.verdicts import Outcome, Verdict
+
+Concluding = Callable[[Verdict], Verdict]
+
+
+@pytest.fixture(scope="session")
+def subject(request: pytest.FixtureRequest) -> Iterator[Subject]:
+    """The (case, recipe) on one device that is being judged."""
+    chosen: Subject = request.param
+    yield chosen
+    # Python keeps the frames of the last failure, and with them the pipelines, until the next one.
+    for name in ("last_exc", "last_type", "last_value", "last_traceback"):
+        if hasattr(sys, name):
+            delattr(sys, name)
+    if "torch" in sys.modules:  # the pipelines, which depend on this fixture, are gone by now
+        from nearlossless.pipelines.drawing import release
+
+        release(chosen.device)
+
+
+@pytest.fixture(scope="session")
+def subject_record(subject: Subject, request: pytest.FixtureRequest) -> SubjectRecord:
+    """Where gate tests leave what they measured."""
+    return request.config.stash[RUN].subject(subject)
+
+
+@pytest.fixture(scope="session")
+def progress(request: pytest.FixtureRequest) -> Progress:
+    """Signs of life on the terminal, past pytest's capturing."""
+    return request.config.stash[PROGRESS]
+
+
+@pytest.fixture(scope="session")
+def cache_folder(subject: Subject, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Compiled kernels of a subject: empty at first, shared by all its gates."""
+    return tmp_path_factory.mktemp(f"cache-{subject.id}", numbered=True)
+
+
+@pytest.fixture(scope="session")
+def process_runs(
+    subject: Subject,
+    subject_record: SubjectRecord,
+    cache_folder: Path,
+    progress: Progress,
+    request: pytest.FixtureRequest,
+) -> ProcessRuns:
+    """Baseline (where it fits), cold and warm start, each in a fresh process, while no session pipeline is resident."""
+    from nearlossless.measuring.fresh_processes import measure_processes
+
+    runs = measure_processes(subject, cache_folder, progress, request.config.stash[RUN].baseline_processes)
+    subject_record.baseline_process, subject_record.cold_process = runs.baseline, runs.cold
+    subject_record.warm_process = runs.warm
+    fingerprint = (runs.baseline or runs.cold).fingerprint
+    if fingerprint is not None:
+        subject_record.fingerprint = fingerprint.with_variables(subject.recipe.environment)
+    return runs
+
+
+@pytest.fixture(scope="session")
+def baseline_pipeline(subject: Subject, subject_record: SubjectRecord, progress: Progress) -> Any:
+    """The case as diffusers runs it; built once per (case, recipe). None where the case says that it does not fit."""
+    if subject.baseline_does_not_fit is not None:
+        return None
+    from nearlossless.pipelines.loading import build_baseline, fingerprint_of
+
+    with progress.phase("baseline pipeline: load"):
+        pipeline = build_baseline(subject.case, subject.device)
+    found = fingerprint_of(pipeline, subject.case, subject.device)
+    subject_record.fingerprint = found.with_variables(subject.recipe.environment)
+    return pipeline
+
+
+@pytest.fixture(scope="session")
+def compiled_pipeline(
+    subject: Subject,
+    subject_record: SubjectRecord,
+    baseline_pipeline: Any,
+    cache_folder: Path,
+    progress: Progress,
+    request: pytest.FixtureRequest,
+) -> Iterator[Any]:
+    """The same case under the recipe; shares with the baseline, if there is one, what the recipe leaves alone."""
+    from nearlossless.measuring.building import compile_alone, compile_beside
+    from nearlossless.pipelines.loading import fingerprint_of
+
+    if not subject.recipe.is_built_in:
+        request.getfixturevalue("process_runs")  # a backend that ends its process must not end this one
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in (cache_environment(cache_folder) | subject.recipe.environment).items():
+            patch.setenv(name, value)
+        if baseline_pipeline is None:
+            compiled, subject_record.effect = compile_alone(subject, progress)
+            subject_record.fingerprint = fingerprint_of(compiled, subject.case, subject.device)
+        else:
+            compiled, subject_record.effect = compile_beside(baseline_pipeline, subject, progress)
+        yield compiled
+
+
+@pytest.fixture
+def gate(subject: Subject, request: pytest.FixtureRequest) -> Concluding:
+    """Takes a verdict into the record and hands it back; a gate of which nothing was applicable is skipped."""
+
+    def conclude(verdict: Verdict) -> Verdict:
+        request.config.stash[RUN].conclude(subject, verdict, request.node.nodeid)
+        if verdict.outcome is Outcome.NOT_APPLICABLE:
+            pytest.skip(f"not applicable: {verdict.reason}")
+        return verdict
+
+    return conclude
+
+
+@pytest.fixture
+def speeds(
+    subject: Subject, subject_record: SubjectRecord, baseline_pipeline: Any, compiled_pipeline: Any, progress: Progress
+) -> Speeds:
+    """Latencies of both pipelines in turn until the speedup is decided, and denoising steps a second."""
+    from nearlossless.measuring.speed import measure_speed
+
+    subject_record.speeds = measure_speed(baseline_pipeline, compiled_pipeline, subject, progress)
+    return subject_record.speeds
+
+
+@pytest.fixture
+def sizes(
+    subject: Subject, subject_record: SubjectRecord, baseline_pipeline: Any, compiled_pipeline: Any, progress: Progress
+) -> SubjectRecord:
+    """What each size and each swap of LoRAs compiles and draws after warm-up."""
+    from nearlossless.measuring.sizes import cycle_sizes
+    from nearlossless.measuring.swaps import swap_loras
+
+    subject_record.sizes = cycle_sizes(baseline_pipeline, compiled_pipeline, subject, progress)
+    subject_record.swaps = swap_loras(baseline_pipeline, compiled_pipeline, subject, progress)
+    return subject_record
+
+
+@pytest.fixture
+def pictures(
+    subject: Subject,
+    subject_record: SubjectRecord,
+    baseline_pipeline: Any,
+    compiled_pipeline: Any,
+    progress: Progress,
+    request: pytest.FixtureRequest,
+) -> SubjectRecord:
+    """
+    Step parity, then every picture of the case drawn by both pipelines, compared and scored.
+
+    Candidates are written when asked for. Synthetic weights draw no pictures.
+    """
+    from nearlossless.measuring.pictures import measure_pictures
+    from nearlossless.measuring.step_parity import measure_parity
+
+    subject_record.parity = measure_parity(baseline_pipeline, compiled_pipeline, subject, progress)
+    if subject.case.model.weights == "synthetic":
+        subject_record.no_pictures = "synthetic weights draw no pictures worth comparing"
+        return subject_record
+    run = request.config.stash[RUN]
+    subject_record.pictures, candidates = measure_pictures(
+        baseline_pipeline,
+        compiled_pipeline,
+        subject,
+        subject_record.fingerprint,
+        progress,
+        report_folder=run.folder,
+        update=request.config.getoption("update_baselines"),
+    )
+    run.candidates.update(candidates)
+    return subject_record
