@@ -131,9 +131,3 @@ def apply(
         made = transform_module(module) if api == "transform" else compile_module(module, copy.deepcopy(given))
         setattr(pipeline, name, made)
     return pipeline
-
-
-def evidence(module: nn.Module) -> dict[str, int]:
-    """How many parts of a module come from nexfort; of a module that `transform` has not reached, none."""
-    parts = sum(type(part).__module__.partition(".")[0] == "nexfort" for part in module.modules())
-    return {"modules of nexfort": parts}
