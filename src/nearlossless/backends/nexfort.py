@@ -108,7 +108,7 @@ def apply(
 
     Args:
         pipeline: A diffusers pipeline whose `components` may be changed.
-        components: Names of the modules; None takes the one that denoises, or for `compile_pipe` all that OneDiff knows.
+        components: Names of the modules; None: the one that denoises, or for `compile_pipe` all it knows.
         api: "transform", "compile" or "compile_pipe".
         options: OneDiff's own, as they are: `mode`, `dynamic`, `memory_format`, ...; left as it is.
         by_block: Let `compile` wrap the repeated blocks of a component instead of the whole.
