@@ -1,7 +1,7 @@
 """Proof that a recipe took effect: graphs compiled, compiled code run, layers quantized, kernels seen."""
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -22,8 +22,9 @@ class Effect(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     graphs: int  # compiled by Dynamo for the first call
-    part_calls: int  # calls of modules that were marked for compilation, in the short call
+    part_calls: int  # calls of modules that were marked or wrapped for compilation, in the short call
     compiled_calls: int  # calls into compiled code, in the short call
+    replaced_calls: int = 0  # calls of modules that nexfort's `transform` put in place, in the short call
     quantized_layers: dict[str, int]  # by component that the recipe quantizes
     kernels: tuple[str, ...]  # of the backend, launched in the short call
 
@@ -32,14 +33,23 @@ def shortfalls(effect: Effect, recipe: Recipe) -> list[str]:
     """What a built-in recipe promises and did not do; a user's own backend promises nothing that can be counted."""
     if not recipe.is_built_in:
         return []
+    found = _unreplaced(effect) if recipe.transforms else _uncompiled(effect)
+    found += [f"quantized no layer of {name}" for name, count in effect.quantized_layers.items() if not count]
+    return found
+
+
+def _unreplaced(effect: Effect) -> list[str]:
+    return [] if effect.replaced_calls else ["called no module of nexfort's"]
+
+
+def _uncompiled(effect: Effect) -> list[str]:
     found = []
-    if not effect.graphs and not effect.kernels:
+    if not effect.graphs:
         found.append("compiled no graph")
-    if not effect.compiled_calls and not effect.kernels:
+    if not effect.compiled_calls:
         found.append("ran no compiled code")
     elif effect.compiled_calls < effect.part_calls:
         found.append(f"ran compiled code in {effect.compiled_calls} of {effect.part_calls} calls of its compiled parts")
-    found += [f"quantized no layer of {name}" for name, count in effect.quantized_layers.items() if not count]
     return found
 
 
@@ -59,13 +69,20 @@ def measure_effect(pipeline: Any, recipe: Recipe, short_call: Callable[[], objec
     from torch.profiler import ProfilerActivity, profile
 
     # CPU activity only: CUDA's tracer, once started, slows every later launch of the process.
-    with _counted_part_calls(pipeline) as part_calls, profile(activities=[ProfilerActivity.CPU]) as profiled:
+    parts = _modules(pipeline)
+    with (
+        _counted_marked_calls(parts) as marked_calls,
+        _counted_calls(_from_package(parts, "onediff")) as wrapper_calls,
+        _counted_calls(_from_package(parts, "nexfort.nn") if recipe.transforms else []) as replaced_calls,
+        profile(activities=[ProfilerActivity.CPU]) as profiled,
+    ):
         short_call()
     names = [event.name for event in profiled.events()]
     effect = Effect(
         graphs=graphs,
-        part_calls=len(part_calls),
+        part_calls=len(marked_calls) + len(wrapper_calls),
         compiled_calls=sum(name.startswith(_COMPILED_REGION) for name in names),
+        replaced_calls=len(replaced_calls),
         quantized_layers={name: _quantized_layers(pipeline, name) for name in recipe.quantization},
         kernels=tuple(sorted({name for name in names if _BACKEND_KERNEL.search(name)})),
     )
@@ -83,11 +100,33 @@ def _quantized_layers(pipeline: Any, component: str) -> int:
     return quantized_layers(getattr(pipeline, component))
 
 
-@contextmanager
-def _counted_part_calls(pipeline: Any) -> Iterator[list[None]]:
-    """A list that gets one entry for each call of a module on which `Module.compile` was called."""
+def _modules(pipeline: Any) -> set[Any]:
     from torch import nn
 
+    components = [part for part in getattr(pipeline, "__dict__", {}).values() if isinstance(part, nn.Module)]
+    return {part for component in components for part in component.modules()}
+
+
+def _from_package(parts: Iterable[Any], package: str) -> list[Any]:
+    """The modules whose class comes from a package: `compile` wraps in OneDiff's, `transform` puts in nexfort.nn's."""
+    return [part for part in parts if type(part).__module__.startswith(f"{package}.")]
+
+
+@contextmanager
+def _counted_calls(parts: Iterable[Any]) -> Iterator[list[None]]:
+    """A list that gets one entry for each call of a module, none of which may lie inside compiled code."""
+    calls: list[None] = []
+    hooks = [part.register_forward_pre_hook(lambda _part, _inputs: calls.append(None)) for part in parts]
+    try:
+        yield calls
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+@contextmanager
+def _counted_marked_calls(parts: Iterable[Any]) -> Iterator[list[None]]:
+    """A list that gets one entry for each call of a module on which `Module.compile` was called."""
     calls: list[None] = []
 
     def counting(compiled: Any) -> Callable[..., Any]:
@@ -97,9 +136,7 @@ def _counted_part_calls(pipeline: Any) -> Iterator[list[None]]:
 
         return call
 
-    components = [part for part in getattr(pipeline, "__dict__", {}).values() if isinstance(part, nn.Module)]
-    parts = {part for component in components for part in component.modules() if part._compiled_call_impl is not None}
-    before = {part: part._compiled_call_impl for part in parts}
+    before = {part: part._compiled_call_impl for part in parts if part._compiled_call_impl is not None}
     try:
         for part, compiled in before.items():
             part._compiled_call_impl = counting(compiled)

@@ -64,3 +64,8 @@ class Recipe(Strict):
     def is_built_in(self) -> bool:
         """Whether the backend is ours; a user's own is first tried in a process of its own."""
         return self.backend in BUILT_IN_BACKENDS
+
+    @property
+    def transforms(self) -> bool:
+        """Whether nexfort's `transform` puts modules of its own in place, which Dynamo does not see."""
+        return self.backend == NEXFORT and self.options.get("api") == "transform"

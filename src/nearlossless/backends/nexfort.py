@@ -10,7 +10,8 @@ from typing import Any
 
 from torch import nn
 
-from nearlossless.backends import BackendError, BackendUnavailable, find_compiler
+from nearlossless.backends import BackendError, BackendUnavailable, denoiser, find_compiler
+from nearlossless.backends.blocks import repeated_blocks
 from nearlossless.backends.nexfort_probe import check, compile_task
 from nearlossless.environment import onediff_variables
 
@@ -99,6 +100,7 @@ def apply(
     components: tuple[str, ...] | None = None,
     api: str = "compile",
     options: dict[str, Any] | None = None,
+    by_block: bool = False,
     ignores: tuple[str, ...] = (),
 ) -> Any:
     """
@@ -106,9 +108,10 @@ def apply(
 
     Args:
         pipeline: A diffusers pipeline whose `components` may be changed.
-        components: Names of the modules; None takes the transformer, or for `compile_pipe` all that OneDiff knows.
+        components: Names of the modules; None: the one that denoises, or for `compile_pipe` all it knows.
         api: "transform", "compile" or "compile_pipe".
         options: OneDiff's own, as they are: `mode`, `dynamic`, `memory_format`, ...; left as it is.
+        by_block: Let `compile` wrap the repeated blocks of a component instead of the whole.
         ignores: Components that `compile_pipe` leaves alone.
 
     Raises:
@@ -117,6 +120,8 @@ def apply(
     """
     given = copy.deepcopy(options or {})
     task = compile_task(api, given, pipeline.device.type)
+    if by_block and api != "compile":
+        raise BackendError("nexfort: by_block belongs to api = 'compile'")
     if ignores and api != "compile_pipe":
         raise BackendError("nexfort: ignores belong to api = 'compile_pipe'; name components instead")
     if task.device == "cpu":
@@ -126,14 +131,21 @@ def apply(
     if api == "compile_pipe":
         others = () if components is None else tuple(set(pipeline.components) - set(components))
         return compile_pipe(pipeline, given, ignores=(*ignores, *others))
-    for name in components if components is not None else ("transformer",):
+    for name in components if components is not None else (denoiser(pipeline),):
         module = _module(pipeline, name)
-        made = transform_module(module) if api == "transform" else compile_module(module, copy.deepcopy(given))
-        setattr(pipeline, name, made)
+        if api == "transform":
+            setattr(pipeline, name, transform_module(module))
+        elif by_block:
+            _compile_blocks(module, given)
+        else:
+            setattr(pipeline, name, compile_module(module, copy.deepcopy(given)))
     return pipeline
 
 
-def evidence(module: nn.Module) -> dict[str, int]:
-    """How many parts of a module come from nexfort; of a module that `transform` has not reached, none."""
-    parts = sum(type(part).__module__.partition(".")[0] == "nexfort" for part in module.modules())
-    return {"modules of nexfort": parts}
+def _compile_blocks(module: nn.Module, options: dict[str, Any]) -> None:
+    names = {id(part): name for name, part in module.named_modules()}
+    for block in repeated_blocks(module):
+        if block is module:
+            raise BackendError(f"nexfort: {type(module).__name__} has no repeated blocks; set by_block = false")
+        parent, _, name = names[id(block)].rpartition(".")
+        setattr(module.get_submodule(parent), name, compile_module(block, copy.deepcopy(options)))

@@ -14,17 +14,17 @@ import subprocess
 import sys
 import tempfile
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 from nearlossless.backends import BackendError, BackendUnavailable
 from nearlossless.backends.nexfort_trial import Task
 from nearlossless.environment import onediff_variables
-from nearlossless.processes import child_environment, tail
-from nearlossless.recipes import Recipe
+from nearlossless.processes import cache_environment, child_environment, tail
+from nearlossless.recipes import NEXFORT, NEXFORT_SCHEME, Recipe
 
 TIME_LIMIT_S = 300.0
 TRIED = {"NEARLOSSLESS_NEXFORT_TRIED": "1"}  # for workers: whoever started them has tried it
-SCHEME_PREFIX = "nexfort:"
 
 _COMMON = (
     "torch==2.4.0 triton==3.0.0 numpy==1.26.4 diffusers==0.35.2 transformers==4.57.6 huggingface-hub==0.36.2"
@@ -47,9 +47,9 @@ def tasks_of(recipe: Recipe, device: str, dtype: str) -> list[Task]:
     Raises:
         BackendError, BackendUnavailable: As `compile_task` and `quantize_task` do.
     """
-    schemes = [scheme for scheme in recipe.quantization.values() if scheme.startswith(SCHEME_PREFIX)]
-    tasks = [quantize_task(scheme.removeprefix(SCHEME_PREFIX), device, dtype) for scheme in dict.fromkeys(schemes)]
-    if recipe.backend == "nexfort":
+    schemes = [scheme for scheme in recipe.quantization.values() if scheme.startswith(NEXFORT_SCHEME)]
+    tasks = [quantize_task(scheme.removeprefix(NEXFORT_SCHEME), device, dtype) for scheme in dict.fromkeys(schemes)]
+    if recipe.backend == NEXFORT:
         api, options = recipe.options.get("api", "compile"), recipe.options.get("options", {})
         tasks.append(compile_task(api, options, device))
     return tasks
@@ -125,7 +125,7 @@ def _try(task_json: str, time_limit_s: float) -> tuple[dict[str, Any], int | Non
             stdin=subprocess.PIPE,
             stdout=stdout,
             stderr=stderr,
-            env=child_environment({"TORCHINDUCTOR_CACHE_DIR": folder, "TRITON_CACHE_DIR": folder}),
+            env=child_environment(cache_environment(Path(folder))),
             start_new_session=True,  # so that its own children can be ended with it
         )
         exit_code = None

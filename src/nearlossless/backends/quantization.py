@@ -1,7 +1,5 @@
 """torchao's dynamic quantization of a component's block linears: 8-bit weights, activations rounded at each call."""
 
-import importlib
-import sys
 from typing import Any
 
 from torch import nn
@@ -26,7 +24,9 @@ def quantize(module: nn.Module, scheme: str) -> None:
         BackendUnavailable: The library is missing or too old, or this machine cannot run the scheme.
     """
     if scheme.startswith(NEXFORT_SCHEME):
-        _nexfort().quantize(module, scheme.removeprefix(NEXFORT_SCHEME))
+        from nearlossless.backends import nexfort_quantization
+
+        nexfort_quantization.quantize(module, scheme.removeprefix(NEXFORT_SCHEME))
         return
     makers = {FLOAT8: _float8, INT8: _int8}
     if scheme not in makers:
@@ -38,14 +38,10 @@ def quantize(module: nn.Module, scheme: str) -> None:
 
 def quantized_layers(module: nn.Module) -> int:
     """How many layers of a module hold quantized weights."""
+    from nearlossless.backends.nexfort_quantization import quantized_layers as layers_of_nexfort
+
     count = sum(type(getattr(part, "weight", None)).__module__.startswith("torchao.") for part in module.modules())
-    if "nexfort" in sys.modules:
-        count += _nexfort().quantized_layers(module)
-    return count
-
-
-def _nexfort() -> Any:
-    return importlib.import_module("nearlossless.backends.nexfort_quantization")
+    return count + layers_of_nexfort(module)
 
 
 def _layers(module: nn.Module, *, with_modulation: bool) -> set[nn.Linear]:
