@@ -301,11 +301,13 @@ def interrupt(
 
 
 @pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="child processes are read from Linux's /proc")
-def test_interrupt_kills_workers(make_workspace: MakeWorkspace) -> None:
-    """Ctrl-C while a worker hangs ends the run with pytest's code for it, and the worker with it."""
-    workspace = make_workspace("interrupted-worker")
+@pytest.mark.parametrize("by", [signal.SIGINT, signal.SIGTERM])
+def test_interrupt_kills_workers(make_workspace: MakeWorkspace, by: signal.Signals) -> None:
+    """Ctrl-C, or a job's cancellation, while a worker hangs ends the run, the worker with it, and leaves a record."""
+    workspace = make_workspace(f"interrupted-worker-{by.name}")
     workspace.add_case(case_toml({"sleeps": 'backend = "planted_backends:sleeps"'}))
-    code, output, started = interrupt(workspace, "-k", "memory", when="cold process: first call")
+    code, output, started = interrupt(workspace, "-k", "memory", when="cold process: first call", by=by)
+    assert (workspace.folder / "report" / "record.json").exists(), output
     assert code == pytest.ExitCode.INTERRUPTED, output
     assert len(started) == 1, output
     assert not is_alive(started[0])
