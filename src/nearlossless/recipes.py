@@ -38,7 +38,7 @@ class Recipe(Strict):
     @field_validator("backend")
     @classmethod
     def _known_backend(cls, value: str) -> str:
-        if value not in BUILT_IN_BACKENDS and not _USER_BACKEND.match(value):
+        if value not in BUILT_IN_BACKENDS and not _USER_BACKEND.fullmatch(value):
             raise ValueError(f"a backend is one of {', '.join(BUILT_IN_BACKENDS)} or 'package.module:function'")
         return value
 
@@ -46,7 +46,7 @@ class Recipe(Strict):
     @classmethod
     def _known_schemes(cls, value: dict[str, str]) -> dict[str, str]:
         for component, scheme in value.items():
-            if scheme not in (FLOAT8, INT8) and not _NEXFORT_TYPE.match(scheme):
+            if scheme not in (FLOAT8, INT8) and not _NEXFORT_TYPE.fullmatch(scheme):
                 raise ValueError(
                     f"quantization of {component}: a scheme is '{FLOAT8}', '{INT8}' or '{NEXFORT_SCHEME}<quant_type>',"
                     f" not '{scheme}'"
