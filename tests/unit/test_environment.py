@@ -1,5 +1,6 @@
 """The fingerprint, and torch's settings that are put back."""
 
+import os
 import platform
 from collections.abc import Callable, Iterator
 
@@ -9,9 +10,11 @@ import torch
 from nearlossless.environment import (
     PictureIdentity,
     cpu_model,
+    environment_variables,
     fingerprint,
     hardware_folder,
     hardware_name,
+    onediff_variables,
     restored_torch_settings,
     stack,
 )
@@ -171,3 +174,36 @@ def test_stack_has_versions_of_what_draws() -> None:
 def test_cpu_model_is_told() -> None:
     """The processor has some name."""
     assert cpu_model().strip()
+
+
+def test_onediff_variables_stand_in_the_stack(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The stack shows what OneDiff and nexfort are told by their variables, and never the licence key."""
+    monkeypatch.setenv("NEXFORT_PLANTED", "1")
+    monkeypatch.setenv("SILICON_ONEDIFF_LICENSE_KEY", "secret")
+    assert onediff_variables()["NEXFORT_PLANTED"] == "1"
+    assert stack()["NEXFORT_PLANTED"] == "1"
+    assert "secret" not in stack().values()
+
+
+def test_variables_are_set_and_put_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A variable has its new value inside, even after an error its former one, and one that was absent is gone."""
+    monkeypatch.setenv("NEXFORT_PLANTED", "before")
+    monkeypatch.delenv("NEXFORT_ABSENT", raising=False)
+
+    def fails() -> None:
+        with environment_variables({"NEXFORT_PLANTED": "inside", "NEXFORT_ABSENT": "inside"}):
+            assert (os.environ["NEXFORT_PLANTED"], os.environ["NEXFORT_ABSENT"]) == ("inside", "inside")
+            raise RuntimeError("broken")
+
+    with pytest.raises(RuntimeError, match="broken"):
+        fails()
+    assert os.environ["NEXFORT_PLANTED"] == "before"
+    assert "NEXFORT_ABSENT" not in os.environ
+
+
+def test_fingerprint_takes_a_recipes_variables() -> None:
+    """A recipe's variables join the stack and leave the identities alone."""
+    taken = fingerprint(device="cpu", dtype="float32", weights="w", scheduler="s")
+    told = taken.with_variables({"NEXFORT_PLANTED": "1"})
+    assert told.stack == {**taken.stack, "NEXFORT_PLANTED": "1"}
+    assert told.timing == taken.timing

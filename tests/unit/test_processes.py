@@ -87,7 +87,7 @@ def test_line_that_is_no_event_ends_the_reading() -> None:
 
 
 def test_caches_lie_in_one_folder(tmp_path: Path) -> None:
-    """Both caches of a process lie in the folder that it is given, apart from each other."""
+    """All caches of a process lie in the folder that it is given, apart from each other."""
     folders = [Path(value) for value in cache_environment(tmp_path).values()]
-    assert len(set(folders)) == 2
+    assert len(set(folders)) == 3
     assert {folder.parent for folder in folders} == {tmp_path}

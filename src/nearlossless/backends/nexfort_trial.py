@@ -101,7 +101,7 @@ def main() -> None:
     pipe = private_stdout()
 
     def send(**event: Any) -> None:
-        print(json.dumps(event), file=pipe, flush=True)
+        pipe.write(json.dumps(event) + "\n")
 
     task = Task.model_validate_json(sys.stdin.read())
     send(step="import of torch")
