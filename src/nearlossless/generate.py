@@ -165,9 +165,16 @@ def draw_by_hand(
 
     Returns:
         The rows of the benchmark's table.
+
+    Raises:
+        CaseError: The recipe does not run on this device, or the picture's name is none of a PNG.
+        BackendError, BackendUnavailable: As `build_compiled`.
     """
     if saved_image.suffix.lower() != ".png":
         raise CaseError(f"--saved-image {saved_image}: pictures are written as PNG, give it the suffix .png")
+    recipe = case.recipes[recipe_name] if recipe_name is not None else None
+    if recipe is not None and recipe.devices is not None and device not in recipe.devices:
+        raise CaseError(f"recipe '{recipe_name}' runs on {', '.join(recipe.devices)} only, not on {device}")
     saved_image.parent.mkdir(parents=True, exist_ok=True)
     request = requests(case.generation)[0]
     start = time.perf_counter()
@@ -176,9 +183,8 @@ def draw_by_hand(
     say(f"loaded in {time.perf_counter() - start:.1f} s; drawing with the baseline")
     baseline, picture = _measure(pipeline, case, device, request)
     compiled = None
-    if recipe_name is not None:
+    if recipe is not None:
         say(f"compiling and drawing with {recipe_name}")
-        recipe = case.recipes[recipe_name]
         with environment_variables(recipe.environment):
             pipeline = build_compiled(pipeline, recipe)
             compiled, picture = _measure(pipeline, case, device, request)

@@ -24,6 +24,8 @@ from nearlossless.worker import Job
 
 BUILT_IN = Recipe(backend="inductor", touches=("transformer",))
 USERS_OWN = Recipe(backend="my.package:fast", touches=("transformer",))
+COMPILED = Recipe(backend="nexfort", touches=("transformer",))
+TRANSFORMED = Recipe(backend="nexfort", touches=("transformer",), options={"api": "transform"})
 QUANTIZED = BUILT_IN.model_copy(update={"quantization": {"transformer": "int8", "text_encoder_3": "int8"}})
 SOUND = Effect(graphs=1, part_calls=4, compiled_calls=4, quantized_layers={}, kernels=())
 
@@ -154,14 +156,82 @@ def test_quantization_that_filtered_everything_out_is_found_out() -> None:
         ({"compiled_calls": 0}, ["ran no compiled code"]),
         ({"compiled_calls": 3}, ["ran compiled code in 3 of 4 calls of its compiled parts"]),
         ({"compiled_calls": 5}, []),
-        ({"graphs": 0, "part_calls": 0, "compiled_calls": 0, "kernels": ("nexfort::linear",)}, []),
+        (
+            {"graphs": 0, "compiled_calls": 0, "kernels": ("nexfort::linear",)},
+            ["compiled no graph", "ran no compiled code"],
+        ),
         ({"quantized_layers": {"transformer": 1, "text_encoder_3": 0}}, ["quantized no layer of text_encoder_3"]),
         ({"quantized_layers": {"transformer": 1}}, []),
     ],
 )
 def test_each_shortfall_is_named(changes: dict[str, Any], found: list[str]) -> None:
-    """Every figure that is short is named, and nothing else; kernels of a backend that Dynamo cannot see count too."""
+    """Every figure that is short is named, and nothing else; a kernel of the backend's own proves no compilation."""
     assert shortfalls(SOUND.model_copy(update=changes), QUANTIZED) == found
+
+
+class Replaced(Block):
+    """A block of the kind that nexfort's `transform` puts in place."""
+
+
+Replaced.__module__ = "nexfort.nn.modules_for_sd35"
+
+
+class Wrapped(nn.Module):
+    """A wrapper of the kind that OneDiff compiles with: it calls what it made, or falls back to the module itself."""
+
+    def __init__(self, module: nn.Module, *, eager: bool) -> None:
+        super().__init__()
+        self.inner = [module if eager else torch.compile(module, backend="eager", dynamic=True)]
+
+    def forward(self, x: torch.Tensor) -> Any:
+        """(B, 4) -> (B, 4)."""
+        return self.inner[0](x)
+
+
+Wrapped.__module__ = "onediff.infer_compiler.backends.nexfort.deployable_module"
+
+
+def of_wrappers(*wrappers: nn.Module) -> tuple[SimpleNamespace, Callable[[], Any], Compiles]:
+    """A pipeline of OneDiff's wrappers, its call, and what its first call compiled."""
+    pipeline = SimpleNamespace(transformer=nn.Sequential(*wrappers))
+
+    def call() -> Any:
+        with torch.no_grad():
+            return pipeline.transformer(torch.ones(3, 4))
+
+    with counted_compiles() as compiles:
+        call()
+    return pipeline, call, compiles
+
+
+def test_wrapped_blocks_show_their_effect() -> None:
+    """Each call of a wrapper of OneDiff's is a call of a compiled part, and none is left with a hook."""
+    pipeline, call, compiles = of_wrappers(Wrapped(Block(), eager=False), Wrapped(Block(), eager=False))
+    effect = measure_effect(pipeline, COMPILED, call, graphs=compiles.graphs)
+    assert (effect.part_calls, effect.compiled_calls, effect.replaced_calls) == (2, 2, 0)
+    assert not any(part._forward_pre_hooks for part in pipeline.transformer.modules())
+
+
+def test_wrapper_that_fell_back_is_found_out() -> None:
+    """A wrapper that calls its module eagerly is told although another one runs compiled code."""
+    pipeline, call, compiles = of_wrappers(Wrapped(Block(), eager=False), Wrapped(Block(), eager=True))
+    with pytest.raises(BackendError, match="nexfort: silently fell back to eager: ran compiled code in 1 of 2 calls"):
+        measure_effect(pipeline, COMPILED, call, graphs=compiles.graphs)
+
+
+def test_transform_shows_its_effect_by_calls_of_its_modules() -> None:
+    """What `transform` puts in place needs no graph of Dynamo's, but it has to be called."""
+    pipeline = SimpleNamespace(transformer=nn.Sequential(Replaced(), Block()))
+    effect = measure_effect(pipeline, TRANSFORMED, lambda: pipeline.transformer(torch.ones(3, 4)), graphs=0)
+    assert effect.replaced_calls == 1
+
+
+@pytest.mark.parametrize("blocks", [(Block(),), (Block(), Replaced())], ids=["replaced nothing", "never called"])
+def test_transform_without_effect_is_found_out(blocks: tuple[nn.Module, ...]) -> None:
+    """A pipeline in which no module of nexfort's is called was not transformed, whatever Dynamo compiled."""
+    pipeline = SimpleNamespace(transformer=nn.ModuleList(blocks))
+    with pytest.raises(BackendError, match="called no module of nexfort's"):
+        measure_effect(pipeline, TRANSFORMED, lambda: pipeline.transformer[0](torch.ones(3, 4)), graphs=3)
 
 
 @pytest.fixture

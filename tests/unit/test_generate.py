@@ -1,6 +1,10 @@
 """Drawing by hand: flags choose a recipe or are an error, and settings are checked like a case file."""
 
+import os
+import sys
+import types
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -148,3 +152,40 @@ def test_baseline_is_drawn_and_saved(quick_case: Case, tmp_path: Path) -> None:
     assert [row.label for row in rows] == ["Iteration speed", "End-to-end time", "Peak memory", "First call"]
     assert all(row.baseline is not None and row.baseline > 0 and row.compiled is None for row in rows)
     assert said
+
+
+def test_recipe_for_another_device_is_an_error(quick_case: Case, tmp_path: Path) -> None:
+    """A recipe that runs on CUDA only is refused on a CPU before anything is loaded."""
+    case = quick_case.model_copy(update={"recipes": {"fast": Recipe(backend="my.own:fast", devices=("cuda",))}})
+    with pytest.raises(CaseError, match="recipe 'fast' runs on cuda only, not on cpu"):
+        draw_by_hand(case, "fast", "cpu", saved_image=tmp_path / "p.png", every_size=False, say=pytest.fail)
+
+
+def test_recipes_own_variables_are_in_force_while_it_draws(
+    tiny_case: Case, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A recipe's variable wins over the shell's from the building to the last picture, and the shell's comes back."""
+    monkeypatch.setenv("NEXFORT_DEBUG", "shell")
+    seen: list[str] = []
+
+    def listening(pipeline: Any) -> Any:
+        forward = pipeline.transformer.forward
+
+        def told(*args: Any, **options: Any) -> Any:
+            seen.append(os.environ["NEXFORT_DEBUG"])
+            return forward(*args, **options)
+
+        pipeline.transformer.forward = told
+        seen.append(os.environ["NEXFORT_DEBUG"])
+        return pipeline
+
+    module = types.ModuleType("listening_backend")
+    module.listening = listening  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "listening_backend", module)
+    recipe = Recipe(backend="listening_backend:listening", environment={"NEXFORT_DEBUG": "recipe"})
+    case = tiny_case.model_copy(update={"recipes": {"listening": recipe}})
+    path = tmp_path / "p.png"
+    draw_by_hand(case, "listening", "cpu", saved_image=path, every_size=False, say=lambda _line: None)
+    assert len(seen) > tiny_case.generation.steps
+    assert set(seen) == {"recipe"}
+    assert os.environ["NEXFORT_DEBUG"] == "shell"
