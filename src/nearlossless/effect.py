@@ -97,7 +97,8 @@ def measure_effect(pipeline: Any, recipe: Recipe, short_call: Callable[[], objec
 def _quantized_layers(pipeline: Any, component: str) -> int:
     from nearlossless.backends.quantization import quantized_layers
 
-    return quantized_layers(getattr(pipeline, component))
+    part = getattr(pipeline, component, None)  # a user's own callable need not have it
+    return quantized_layers(part) if part is not None else 0
 
 
 def _modules(pipeline: Any) -> set[Any]:

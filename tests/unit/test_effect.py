@@ -256,3 +256,10 @@ def test_worker_refuses_a_recipe_without_effect(quick_case: Case) -> None:
     """A process of its own refuses it too, so that its memory and start-up never pass for the recipe's."""
     with pytest.raises(BackendError, match="inductor: silently fell back to eager: compiled no graph"):
         worker.run(Job(case=quick_case, recipe=BUILT_IN, device="cpu"), lambda _phase: None)
+
+
+def test_users_own_callable_need_not_have_the_quantized_component() -> None:
+    """A user's backend may return a function alone: no quantized layer is seen in it, and nothing fails."""
+    recipe = USERS_OWN.model_copy(update={"quantization": {"transformer": "int8"}})
+    effect = measure_effect(lambda: None, recipe, lambda: None, graphs=0)
+    assert effect.quantized_layers == {"transformer": 0}

@@ -70,7 +70,7 @@ def build_compiled(baseline: Any, recipe: Recipe) -> Any:
         BackendUnavailable: It cannot run on this machine.
     """
     pipeline = copy_pipeline(baseline, recipe.touches)
-    for name in recipe.touches or recipe.quantization:
+    for name in recipe.touches or (pipeline.components.keys() | recipe.quantization.keys()):
         _prepare(recipe, name, getattr(pipeline, name, None))
     return _applied(recipe, pipeline)
 
@@ -89,7 +89,7 @@ def build_alone(case: Case, recipe: Recipe, device: Device) -> Any:
     pipeline = build_baseline(
         case, device, on_component=lambda name, module: _prepare(recipe, name, module), first=tuple(recipe.quantization)
     )
-    _check_components(pipeline, recipe.touches)
+    _check_components(pipeline, recipe.touches or tuple(recipe.quantization))
     return _applied(recipe, pipeline)
 
 
