@@ -87,6 +87,15 @@ def test_compiled_pipeline_shows_its_effect() -> None:
     assert (effect.graphs, effect.part_calls, effect.compiled_calls) == (compiles.graphs, 2, 2)
 
 
+def test_component_that_is_never_called_is_told() -> None:
+    """A component marked for compilation that no call reaches fell back as surely as one that runs eager."""
+    pipeline, call, compiles = built(Block())
+    pipeline.vae = Block()
+    pipeline.vae.compile(backend="eager")
+    with pytest.raises(BackendError, match="called no compiled part of vae"):
+        measure_effect(pipeline, BUILT_IN, call, graphs=compiles.graphs)
+
+
 def test_measuring_compiles_nothing_and_leaves_the_pipeline() -> None:
     """Neither the profiled call nor the calls after it compile anything, and every module is as it was."""
     pipeline, call, compiles = built(Block(), Block())

@@ -12,7 +12,7 @@ from nearlossless.environment import restored_torch_settings
 from nearlossless.fields import Device
 from nearlossless.pipelines.loading import build_baseline
 from nearlossless.pipelines.placing import without_offload
-from nearlossless.recipes import INDUCTOR, Recipe
+from nearlossless.recipes import INDUCTOR, RESTRUCTURING, Recipe
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -104,7 +104,7 @@ def _prepare(recipe: Recipe, name: str, module: Any) -> None:
     if recipe.backend == INDUCTOR:
         from nearlossless.backends import inductor
 
-        options = {key: tuple(names) for key, names in recipe.options.items() if key in inductor.RESTRUCTURING}
+        options = {key: tuple(names) for key, names in recipe.options.items() if key in RESTRUCTURING}
         _guarded(recipe.backend, lambda: inductor.restructure(name, module, **options))
     if name in recipe.quantization:
         from nearlossless.backends.quantization import quantize
@@ -118,9 +118,7 @@ def _applied(recipe: Recipe, pipeline: Any) -> Any:
     if recipe.is_built_in and recipe.touches is not None:
         options.setdefault("components", recipe.touches)
     if recipe.backend == INDUCTOR:
-        from nearlossless.backends import inductor
-
-        options = {key: value for key, value in options.items() if key not in inductor.RESTRUCTURING}
+        options = {key: value for key, value in options.items() if key not in RESTRUCTURING}
     apply = resolve(recipe.backend)
     compiled = _guarded(recipe.backend, lambda: apply(pipeline, **options))
     if not callable(compiled):
