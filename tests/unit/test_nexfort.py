@@ -1,6 +1,9 @@
 """nexfort as a backend: what it refuses anywhere, and the real library where it is installed."""
 
 import importlib.util
+import os
+import subprocess
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -16,6 +19,7 @@ from nearlossless.pipelines.compiling import build_compiled, copy_pipeline, shar
 from nearlossless.pipelines.drawing import draw
 from nearlossless.pipelines.loading import build_baseline
 from nearlossless.pipelines.requests import requests
+from nearlossless.processes import cache_environment, child_environment
 from nearlossless.recipes import Recipe
 from nearlossless.shapes import counted_compiles
 
@@ -49,6 +53,13 @@ def tried(monkeypatch: pytest.MonkeyPatch) -> None:
 def pipeline(**components: object) -> SimpleNamespace:
     """Something with components, on the CPU."""
     return SimpleNamespace(device=torch.device("cpu"), components=components, **components)
+
+
+@pytest.mark.skipif("NEARLOSSLESS_REQUIRE_NEXFORT" not in os.environ, reason="only tox's env nexfort promises it")
+@pytest.mark.parametrize("package", ["nexfort", "onediff", "onediffx"])
+def test_promised_library_is_there(package: str) -> None:
+    """Where the real library is promised, no test of it may be skipped for want of it."""
+    assert importlib.util.find_spec(package) is not None
 
 
 def test_backend_is_built_in() -> None:
@@ -182,11 +193,6 @@ def test_compile_pipe_keeps_to_the_touched_components(quick_case: Case) -> None:
 @pytest.mark.usefixtures("tried")
 def test_caches_stay_in_their_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Kernels and nexfort's own graph cache lie in the folder that a process is given, and nothing at home."""
-    import subprocess
-    import sys
-
-    from nearlossless.processes import cache_environment, child_environment
-
     code = (
         "import torch, onediff.infer_compiler as o\n"
         "m = o.compile(torch.nn.Linear(8, 8).eval(), backend='nexfort', options={'mode': 'max-optimize'})\n"
