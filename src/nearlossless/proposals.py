@@ -51,11 +51,9 @@ def _all(subject: SubjectRecord, sampling: Sampling) -> Iterator[Proposal]:
     if has_baseline:
         yield from _speedup(subject, sampling)
         yield from _memory_ratio(subject)
-        yield from _similarity(
-            "min_live_ssim",
-            [picture.live_worst_tile_ssim for picture in subject.pictures]
-            + [size.live_worst_tile_ssim for size in subject.sizes],
-        )
+        if subject.pictures:  # of synthetic weights sizes are drawn too, and say nothing about a band
+            measured = [*subject.pictures, *subject.sizes, *subject.swaps]
+            yield from _similarity("min_live_ssim", [drawn.live_worst_tile_ssim for drawn in measured])
         yield from _parity(subject)
     if wants_absolute:
         yield from _latency(subject, sampling)

@@ -8,7 +8,7 @@ import pytest
 from nearlossless.cases import Sampling
 from nearlossless.gates import GIB, judge_memory, judge_speedup, judge_startup
 from nearlossless.proposals import Proposal, proposals
-from nearlossless.record import ParityRecord, PictureRecord, Record, SizeRecord, StepParity, SubjectRecord
+from nearlossless.record import ParityRecord, PictureRecord, Record, SizeRecord, StepParity, SubjectRecord, SwapRecord
 from nearlossless.thresholds import Thresholds
 from nearlossless.timing import PairedLatencies
 from nearlossless.verdicts import Outcome
@@ -100,6 +100,19 @@ def test_lossy_pictures_propose_no_band(measured: SubjectRecord, similarity: flo
     measured.sizes[0].live_worst_tile_ssim = 0.999
     assert ("min_live_ssim" in proposed(measured)) is is_proposed
     assert ("min_live_ssim" in left_out(measured)) is not is_proposed
+
+
+def test_sizes_alone_propose_no_band(measured: SubjectRecord) -> None:
+    """Synthetic weights draw sizes and no pictures: how alike those are says nothing about a band."""
+    measured.pictures = []
+    assert "min_live_ssim" not in proposed(measured) | left_out(measured)
+
+
+def test_swaps_count_for_the_band(measured: SubjectRecord) -> None:
+    """A swap of LoRAs that is less alike than every picture lowers the proposed band."""
+    before = proposed(measured)["min_live_ssim"]
+    measured.swaps = [SwapRecord(lora="a", compiles=0, live_worst_tile_ssim=0.92)]
+    assert proposed(measured)["min_live_ssim"] < before
 
 
 @pytest.mark.parametrize("change", [{"stored_foreign": ["hardware"]}, {"stored_problem": "none"}])
