@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from nearlossless.cases import Sampling
 from nearlossless.gates import GIB
 from nearlossless.memory import SINCE_START
-from nearlossless.record import SubjectRecord
+from nearlossless.record import PictureRecord, SizeRecord, SubjectRecord, SwapRecord
 from nearlossless.timing import PairedLatencies, judge_latencies, judge_pairs
 
 # Beyond these a figure describes no pipeline, whatever a record says.
@@ -52,7 +52,11 @@ def _all(subject: SubjectRecord, sampling: Sampling) -> Iterator[Proposal]:
         yield from _speedup(subject, sampling)
         yield from _memory_ratio(subject)
         if subject.pictures:  # of synthetic weights sizes are drawn too, and say nothing about a band
-            measured = [*subject.pictures, *subject.sizes, *subject.swaps]
+            measured: list[PictureRecord | SizeRecord | SwapRecord] = [
+                *subject.pictures,
+                *subject.sizes,
+                *subject.swaps,
+            ]
             yield from _similarity("min_live_ssim", [drawn.live_worst_tile_ssim for drawn in measured])
         yield from _parity(subject)
     if wants_absolute:
