@@ -162,6 +162,11 @@ class Case(Strict):
                 f"model.offload = 'sequential' takes the weights off the modules that {quantizing} quantize(s): choose"
                 " offload = 'model'"
             )
+        if self.model.loras and quantizing:
+            raise ValueError(
+                f"model.loras adds layers to the modules that {quantizing} quantize(s), and PEFT cannot swap quantized"
+                " ones: give the quantized recipes a case without LoRAs"
+            )
         return self
 
     @model_validator(mode="after")

@@ -37,8 +37,8 @@ class Comparison:
 def compare_pictures(baseline: Draw | None, compiled: Draw, comparison: Comparison) -> Iterator[PictureRecord]:
     """One record a request; no picture is kept in memory after its batch. No baseline leaves the stored pictures."""
     for batch in batches(comparison.case.generation):
-        live = baseline(batch) if baseline is not None else None
-        yield from _compare_batch(batch, live, compiled(batch), comparison)
+        # No name for the pictures here: it would keep them alive while the next batch is drawn.
+        yield from _compare_batch(batch, baseline(batch) if baseline is not None else None, compiled(batch), comparison)
 
 
 def _compare_batch(

@@ -23,6 +23,7 @@ class Effect(BaseModel):
 
     graphs: int  # compiled by Dynamo for the first call
     part_calls: int  # calls of modules that were marked or wrapped for compilation, in the short call
+    uncalled: tuple[str, ...] = ()  # components with such modules, none of which was called
     compiled_calls: int  # calls into compiled code, in the short call
     replaced_calls: int = 0  # calls of modules that nexfort's `transform` put in place, in the short call
     quantized_layers: dict[str, int]  # by component that the recipe quantizes
@@ -46,6 +47,8 @@ def _uncompiled(effect: Effect) -> list[str]:
     found = []
     if not effect.graphs:
         found.append("compiled no graph")
+    if effect.uncalled:
+        found.append(f"called no compiled part of {', '.join(effect.uncalled)}")
     if not effect.compiled_calls:
         found.append("ran no compiled code")
     elif effect.compiled_calls < effect.part_calls:
@@ -71,7 +74,7 @@ def measure_effect(pipeline: Any, recipe: Recipe, short_call: Callable[[], objec
     # CPU activity only: CUDA's tracer, once started, slows every later launch of the process.
     parts = _modules(pipeline)
     with (
-        _counted_marked_calls(parts) as marked_calls,
+        _counted_marked_calls(pipeline) as marked_calls,
         _counted_calls(_from_package(parts, "onediff")) as wrapper_calls,
         _counted_calls(_from_package(parts, "nexfort.nn") if recipe.transforms else []) as replaced_calls,
         profile(activities=[ProfilerActivity.CPU]) as profiled,
@@ -81,6 +84,7 @@ def measure_effect(pipeline: Any, recipe: Recipe, short_call: Callable[[], objec
     effect = Effect(
         graphs=graphs,
         part_calls=len(marked_calls) + len(wrapper_calls),
+        uncalled=tuple(sorted(_marked_components(pipeline) - set(marked_calls))),
         compiled_calls=sum(name.startswith(_COMPILED_REGION) for name in names),
         replaced_calls=len(replaced_calls),
         quantized_layers={name: _quantized_layers(pipeline, name) for name in recipe.quantization},
@@ -97,14 +101,24 @@ def measure_effect(pipeline: Any, recipe: Recipe, short_call: Callable[[], objec
 def _quantized_layers(pipeline: Any, component: str) -> int:
     from nearlossless.backends.quantization import quantized_layers
 
-    return quantized_layers(getattr(pipeline, component))
+    part = getattr(pipeline, component, None)  # a user's own callable need not have it
+    return quantized_layers(part) if part is not None else 0
+
+
+def _components(pipeline: Any) -> dict[str, Any]:
+    from torch import nn
+
+    return {name: part for name, part in getattr(pipeline, "__dict__", {}).items() if isinstance(part, nn.Module)}
 
 
 def _modules(pipeline: Any) -> set[Any]:
-    from torch import nn
+    return {part for component in _components(pipeline).values() for part in component.modules()}
 
-    components = [part for part in getattr(pipeline, "__dict__", {}).values() if isinstance(part, nn.Module)]
-    return {part for component in components for part in component.modules()}
+
+def _marked_components(pipeline: Any) -> set[str]:
+    """Names of the components with modules on which `Module.compile` was called."""
+    components = _components(pipeline).items()
+    return {name for name, whole in components if any(part._compiled_call_impl for part in whole.modules())}
 
 
 def _from_package(parts: Iterable[Any], package: str) -> list[Any]:
@@ -125,22 +139,27 @@ def _counted_calls(parts: Iterable[Any]) -> Iterator[list[None]]:
 
 
 @contextmanager
-def _counted_marked_calls(parts: Iterable[Any]) -> Iterator[list[None]]:
-    """A list that gets one entry for each call of a module on which `Module.compile` was called."""
-    calls: list[None] = []
+def _counted_marked_calls(pipeline: Any) -> Iterator[list[str]]:
+    """A list that gets the component's name for each call of a module on which `Module.compile` was called."""
+    calls: list[str] = []
 
-    def counting(compiled: Any) -> Callable[..., Any]:
+    def counting(compiled: Any, component: str) -> Callable[..., Any]:
         def call(*args: Any, **options: Any) -> Any:
-            calls.append(None)
+            calls.append(component)
             return compiled(*args, **options)
 
         return call
 
-    before = {part: part._compiled_call_impl for part in parts if part._compiled_call_impl is not None}
+    before = {
+        part: (part._compiled_call_impl, name)
+        for name, component in _components(pipeline).items()
+        for part in component.modules()
+        if part._compiled_call_impl is not None
+    }
     try:
-        for part, compiled in before.items():
-            part._compiled_call_impl = counting(compiled)
+        for part, (compiled, name) in before.items():
+            part._compiled_call_impl = counting(compiled, name)
         yield calls
     finally:
-        for part, compiled in before.items():
+        for part, (compiled, _) in before.items():
             part._compiled_call_impl = compiled

@@ -91,17 +91,16 @@ def judge_shapes(
     thresholds: Thresholds,
     *,
     swaps: Sequence[SwapRecord] = (),
-    baseline_does_not_fit: str | None = None,
+    not_compared: str | None = None,
 ) -> Verdict:
     """
     Does cycling the sizes and swapping LoRAs compile nothing, and is every picture of it the baseline's?
 
-    Where the baseline does not fit, pictures are judged by their tripwires alone.
+    `not_compared` says why pictures are judged by their tripwires alone: no baseline fits, or weights are synthetic.
     """
-    is_compared = baseline_does_not_fit is None and thresholds.min_live_ssim is not None
-    checks = [_size_check(size, thresholds) for size in sizes if size.problems or is_compared]
-    if sizes and baseline_does_not_fit is not None:
-        checks.append(found(LIVE_SSIM, Outcome.NOT_APPLICABLE, baseline_does_not_fit))
+    checks = [_size_check(size, thresholds) for size in sizes if size.problems or not_compared is None]
+    if sizes and not_compared is not None:
+        checks.append(found(LIVE_SSIM, Outcome.NOT_APPLICABLE, not_compared))
     if sizes:
         compiled = [f"{size.width}x{size.height}: {size.compiles}" for size in sizes if size.compiles]
         checks.append(
@@ -113,7 +112,7 @@ def judge_shapes(
             )
         )
     for swap in swaps:
-        checks += _swap_checks(swap, thresholds, is_compared=is_compared)
+        checks += _swap_checks(swap, thresholds, is_compared=not_compared is None)
     return verdict("shapes", checks)
 
 
@@ -122,13 +121,13 @@ def _swap_checks(swap: SwapRecord, thresholds: Thresholds, *, is_compared: bool)
     checks = [at_most("compiles after a swap", swap.compiles, thresholds.max_compiles_after_warmup, of=of)]
     if swap.problems:
         return [*checks, found("picture", Outcome.REGRESSION, ", ".join(swap.problems), of=of)]
-    if least is None or not is_compared:
+    if not is_compared:
         return checks
     change = swap.baseline_change_ssim
-    if change is None or not change < least:
+    if least is not None and (change is None or not change < least):
         note = f"it moves the baseline's picture to SSIM {change}, not below {least:g}: no swap could be told from none"
         checks.append(found("effect on the baseline", Outcome.NOT_COMPARABLE, note, of=of))
-    return [*checks, at_least("live worst-tile SSIM", swap.live_worst_tile_ssim, least, of=of)]
+    return [*checks, at_least(LIVE_SSIM, swap.live_worst_tile_ssim, least, of=of)]
 
 
 def _size_check(size: SizeRecord, thresholds: Thresholds) -> Check:

@@ -110,7 +110,7 @@ def _checked_device(subject: SubjectRecord, case: Case) -> Device:
 def _checked_hardware(subject: SubjectRecord, fingerprint: Fingerprint, case: Case) -> str:
     picture = fingerprint.picture
     pattern = _GPU_NAME if subject.device == "cuda" else _CPU_NAME
-    if not pattern.match(picture.hardware):
+    if not pattern.fullmatch(picture.hardware):
         raise ApprovalError(f"{subject.title}: {picture.hardware!r} is no name of hardware for {subject.device}")
     if picture.dtype not in case.model.dtype.values():
         raise ApprovalError(f"{subject.title}: was measured in {picture.dtype}, which the case does not use")

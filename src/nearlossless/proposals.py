@@ -56,6 +56,7 @@ def _all(subject: SubjectRecord, sampling: Sampling) -> Iterator[Proposal]:
             [picture.live_worst_tile_ssim for picture in subject.pictures]
             + [size.live_worst_tile_ssim for size in subject.sizes],
         )
+        yield from _parity(subject)
     if wants_absolute:
         yield from _latency(subject, sampling)
         yield from _peak(subject)
@@ -120,6 +121,13 @@ def _peak(subject: SubjectRecord) -> Iterator[Proposal]:
     if cold is not None and cold.peaks.kind != SINCE_START:
         measured = cold.peaks.steady_bytes / GIB
         yield _ceiling("max_peak_gib", measured, 1.02, 3, f"measured {measured:.4f} GiB, plus 2 %")
+
+
+def _parity(subject: SubjectRecord) -> Iterator[Proposal]:
+    ratios = [step.ratio for step in subject.parity.steps if step.ratio is not None]
+    if ratios:
+        basis = f"worst step {max(ratios):.4g}: how far off a recipe may be is decided by hand, 1.5 if it only rounds"
+        yield Proposal(name="max_parity_ratio", value=None, basis=basis)
 
 
 def _similarity(name: str, similarities: list[float | None]) -> Iterator[Proposal]:

@@ -11,6 +11,7 @@ from nearlossless.thresholds import Thresholds
 INDUCTOR, NEXFORT = "inductor", "nexfort"
 BUILT_IN_BACKENDS = (INDUCTOR, NEXFORT)
 FLOAT8, INT8, NEXFORT_SCHEME = "float8", "int8", "nexfort:"
+RESTRUCTURING = ("fuse_qkv", "channels_last")  # inductor's options that list components
 _NEXFORT_TYPE = re.compile(rf"^{NEXFORT_SCHEME}[a-z0-9_]+$")
 _USER_BACKEND = re.compile(r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*$")
 EnvironmentName = Annotated[str, Field(pattern=r"^(NEXFORT|ONEDIFF)_[A-Z0-9_]+$")]
@@ -38,7 +39,7 @@ class Recipe(Strict):
     @field_validator("backend")
     @classmethod
     def _known_backend(cls, value: str) -> str:
-        if value not in BUILT_IN_BACKENDS and not _USER_BACKEND.match(value):
+        if value not in BUILT_IN_BACKENDS and not _USER_BACKEND.fullmatch(value):
             raise ValueError(f"a backend is one of {', '.join(BUILT_IN_BACKENDS)} or 'package.module:function'")
         return value
 
@@ -46,7 +47,7 @@ class Recipe(Strict):
     @classmethod
     def _known_schemes(cls, value: dict[str, str]) -> dict[str, str]:
         for component, scheme in value.items():
-            if scheme not in (FLOAT8, INT8) and not _NEXFORT_TYPE.match(scheme):
+            if scheme not in (FLOAT8, INT8) and not _NEXFORT_TYPE.fullmatch(scheme):
                 raise ValueError(
                     f"quantization of {component}: a scheme is '{FLOAT8}', '{INT8}' or '{NEXFORT_SCHEME}<quant_type>',"
                     f" not '{scheme}'"
@@ -58,6 +59,15 @@ class Recipe(Strict):
         untouched = set(self.quantization) - set(self.touches or self.quantization)
         if untouched:
             raise ValueError(f"quantization names {sorted(untouched)}, which 'touches' leaves out")
+        return self
+
+    @model_validator(mode="after")
+    def _restructures_what_it_touches(self) -> Self:
+        is_checked = self.backend == INDUCTOR and self.touches is not None
+        for option in RESTRUCTURING if is_checked else ():
+            untouched = set(self.options.get(option, ())) - set(self.touches or ())
+            if untouched:
+                raise ValueError(f"options.{option} names {sorted(untouched)}, which 'touches' leaves out")
         return self
 
     @property

@@ -151,7 +151,6 @@ class SubjectRecord(_Part):
     warm_process: ProcessRun | None = None
     speeds: Speeds = Field(default_factory=Speeds)
     pictures: list[PictureRecord] = Field(default_factory=list)
-    no_pictures: str | None = None  # why none was drawn
     parity: ParityRecord = Field(default_factory=ParityRecord)
     effect: Effect | None = None  # of the recipe on the session's pipeline
     sizes: list[SizeRecord] = Field(default_factory=list)

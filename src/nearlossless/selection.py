@@ -42,6 +42,12 @@ class Subject:
         """Why no baseline can be run on this machine: absolute thresholds judge alone. None where it can."""
         return self.case.baseline_does_not_fit(self.device, hardware_name(self.device))
 
+    @property
+    def no_pictures(self) -> str | None:
+        """Why no picture is compared; None where pictures are."""
+        is_synthetic = self.case.model.weights == "synthetic"
+        return "synthetic weights draw no pictures worth comparing" if is_synthetic else None
+
 
 def _selected_cases(baselines: Path, names: Sequence[str]) -> list[Case]:
     if names:

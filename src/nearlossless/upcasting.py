@@ -7,20 +7,20 @@ from typing import TYPE_CHECKING, Any
 from nearlossless.pipelines.compiling import shared_copy
 
 if TYPE_CHECKING:
-    from torch import Tensor, dtype
+    from torch import Tensor, device, dtype
     from torch.nn import Module
 
 
 class _Upcasting(UserDict[str, Any]):
     """The parameters or buffers of one module by name; whoever looks one up gets it upcast, and nobody keeps it."""
 
-    def __init__(self, tensors: dict[str, Any], to: "dtype") -> None:
+    def __init__(self, tensors: dict[str, Any], to: "dtype", device: "device | None") -> None:
         super().__init__(tensors)
-        self._to = to
+        self._to, self._device = to, device
 
     def __getitem__(self, name: str) -> Any:
         tensor = self.data[name]
-        converted = upcast(tensor, self._to)
+        converted = upcast(tensor if tensor is None else tensor.to(device=self._device), self._to)
         if tensor is not None and tensor.requires_grad and not converted.requires_grad:
             converted.requires_grad_()  # torch.matmul chooses its kernel by it, even where no gradient is taken
         return converted
@@ -44,7 +44,7 @@ def upcast(value: Any, to: "dtype") -> Any:
     return map_tensors(value, lambda tensor: tensor.to(to) if tensor.is_floating_point() else tensor)
 
 
-def upcast_copy(module: "Module", to: "dtype") -> "Module":
+def upcast_copy(module: "Module", to: "dtype", *, device: "device | None" = None) -> "Module":
     """
     A copy that computes what `copy.deepcopy(module).to(to)` computes, bit for bit, from the module's own weights.
 
@@ -55,12 +55,13 @@ def upcast_copy(module: "Module", to: "dtype") -> "Module":
     Args:
         module: Left as it is, to the bit; must not be compiled.
         to: A floating-point dtype, usually one precision above the module's.
+        device: Where the copy computes, wherever its weights wait; None: where they are.
     """
     copied: Module = shared_copy(module)
     for part in copied.modules():
         tables: dict[str, Any] = vars(part)
         for table in ("_parameters", "_buffers"):
-            tables[table] = _Upcasting(tables[table], to)
+            tables[table] = _Upcasting(tables[table], to, device)
 
     def upcast_inputs(_: Any, arguments: Any, options: Any) -> Any:
         return upcast(arguments, to), upcast(options, to)

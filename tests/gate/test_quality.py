@@ -16,7 +16,7 @@ def test_quality(subject: Subject, pictures: SubjectRecord, gate: Concluding) ->
             pictures.pictures,
             subject.thresholds,
             pictures.parity,
-            no_pictures=pictures.no_pictures,
+            no_pictures=subject.no_pictures,
             baseline_does_not_fit=subject.baseline_does_not_fit,
         )
     )

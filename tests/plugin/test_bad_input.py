@@ -301,11 +301,13 @@ def interrupt(
 
 
 @pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="child processes are read from Linux's /proc")
-def test_interrupt_kills_workers(make_workspace: MakeWorkspace) -> None:
-    """Ctrl-C while a worker hangs ends the run with pytest's code for it, and the worker with it."""
-    workspace = make_workspace("interrupted-worker")
+@pytest.mark.parametrize("by", [signal.SIGINT, signal.SIGTERM])
+def test_interrupt_kills_workers(make_workspace: MakeWorkspace, by: signal.Signals) -> None:
+    """Ctrl-C, or a job's cancellation, while a worker hangs ends the run, the worker with it, and leaves a record."""
+    workspace = make_workspace(f"interrupted-worker-{by.name}")
     workspace.add_case(case_toml({"sleeps": 'backend = "planted_backends:sleeps"'}))
-    code, output, started = interrupt(workspace, "-k", "memory", when="cold process: first call")
+    code, output, started = interrupt(workspace, "-k", "memory", when="cold process: first call", by=by)
+    assert (workspace.folder / "report" / "record.json").exists(), output
     assert code == pytest.ExitCode.INTERRUPTED, output
     assert len(started) == 1, output
     assert not is_alive(started[0])
@@ -331,7 +333,7 @@ def test_killed_run_leaves_no_worker(make_workspace: MakeWorkspace) -> None:
 def interrupted_update(approval: Approval, make_workspace: MakeWorkspace) -> tuple[Workspace, int, str, bool]:
     """An update stopped by Ctrl-C between its first and its second picture, and whether baselines/ is as it was."""
     workspace = make_workspace("interrupted-update")
-    recipe = 'backend = "planted_backends:sleeps_at_third_call"'
+    recipe = 'backend = "planted_backends:sleeps_at_fourth_call"'
     workspace.add_case(case_toml({"sleeps": recipe}, seeds="[20, 21]"), expected=approval.expected)
     before = tree(workspace.baselines)
     (workspace.folder / "conftest.py").write_text(UNGUARDED, encoding="utf-8")

@@ -1,13 +1,12 @@
 """What several unit tests share: the shipped cases, a drawn picture, and small records made by hand."""
 
-import json
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from PIL import Image
+from tests.shrinking import CHANGES, shrink
 
 from nearlossless.case_files import load_case
 from nearlossless.cases import Case, Generation, Model
@@ -15,7 +14,6 @@ from nearlossless.effect import Effect
 from nearlossless.environment import Fingerprint, PictureIdentity, TimingIdentity
 from nearlossless.fields import Device
 from nearlossless.miniature.world import draw, scene_at
-from nearlossless.pipelines.synthetic import ARCHITECTURES
 from nearlossless.progress import Progress
 from nearlossless.recipes import Recipe
 from nearlossless.record import (
@@ -34,7 +32,6 @@ from nearlossless.thresholds import Thresholds
 from nearlossless.worker import PhasePeaks, ProcessRun
 
 BASELINES = Path(__file__).parents[2] / "baselines"
-SHRUNKEN = Path(__file__).parent / "shrunken.json"
 
 
 @pytest.fixture(scope="session")
@@ -125,15 +122,8 @@ def picture() -> Image.Image:
 @pytest.fixture(scope="session")
 def shrunken(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """Folders with the configuration files of each shipped architecture, shrunk to what a CPU draws in a second."""
-    folders = {}
-    for architecture, components in json.loads(SHRUNKEN.read_text(encoding="utf-8")).items():
-        folder = folders[architecture] = tmp_path_factory.mktemp("architectures") / architecture
-        shutil.copytree(ARCHITECTURES / architecture, folder)
-        for component, changes in components.items():
-            path = folder / component / "config.json"
-            content = json.loads(path.read_text(encoding="utf-8"))
-            path.write_text(json.dumps({**content, **changes}), encoding="utf-8")
-    return folders
+    parent = tmp_path_factory.mktemp("architectures")
+    return {architecture: shrink(architecture, parent) for architecture in CHANGES}
 
 
 @pytest.fixture(scope="session")

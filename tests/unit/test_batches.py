@@ -18,7 +18,7 @@ from nearlossless.cases import Case, Sampling
 from nearlossless.comparison import Comparison, batch_ssim, batch_tripped, compare_pictures
 from nearlossless.environment import PictureIdentity
 from nearlossless.gates import judge_quality, judge_shapes
-from nearlossless.measuring import drawer
+from nearlossless.measuring import BaselineError, drawer
 from nearlossless.measuring.building import compile_beside
 from nearlossless.measuring.sizes import cycle_sizes
 from nearlossless.measuring.speed import measure_speed
@@ -212,6 +212,18 @@ def test_sizes_catch_swapped_pictures(
     sizes = cycle_sizes(baseline, compiled, subject, silent)
     assert max(size.live_worst_tile_ssim or 0 for size in sizes) < 0.9
     assert judge_shapes(sizes, Thresholds(min_live_ssim=0.9)).outcome is Outcome.REGRESSION
+
+
+def test_baseline_that_fails_is_no_fault_of_a_recipe(
+    pairs: Case, baseline: Any, make_subject: Callable[..., Subject], backend: Callable[[str], Recipe], silent: Progress
+) -> None:
+    """A baseline that fails at a size ends the gate for want of a baseline; the recipe is not blamed."""
+
+    def fails(**_options: Any) -> Any:
+        raise RuntimeError("out of memory")
+
+    with pytest.raises(BaselineError, match="out of memory"):
+        cycle_sizes(fails, baseline, make_subject(pairs, backend("counting")), silent)
 
 
 def test_batch_is_judged_by_its_worst_picture(picture: Image.Image) -> None:

@@ -185,6 +185,17 @@ def test_quantization_needs_weights_on_their_modules(tmp_path: Path, offload: st
         assert "offload = 'model'" in error_of(folder)
 
 
+@pytest.mark.parametrize("is_quantized", [False, True])
+def test_loras_and_quantization_are_refused_together(tmp_path: Path, is_quantized: bool) -> None:
+    """PEFT cannot swap what is quantized: a case has LoRAs or quantized recipes, not both."""
+    quantized = '[recipes.inductor.quantization]\ntransformer = "int8"\n' if is_quantized else ""
+    folder = write_case(tmp_path, with_model_line('loras = [{ file = "a.safetensors" }]', cuda_only=True) + quantized)
+    if is_quantized:
+        assert "without LoRAs" in error_of(folder)
+    else:
+        assert load_case(folder).model.loras
+
+
 @pytest.mark.parametrize(("batch_size", "is_allowed"), [(1, True), (3, True), (6, True), (4, False), (12, False)])
 def test_batch_size_divides_the_pictures(tmp_path: Path, batch_size: int, is_allowed: bool) -> None:
     """The case's pictures are whole batches."""

@@ -87,6 +87,15 @@ def test_compiled_pipeline_shows_its_effect() -> None:
     assert (effect.graphs, effect.part_calls, effect.compiled_calls) == (compiles.graphs, 2, 2)
 
 
+def test_component_that_is_never_called_is_told() -> None:
+    """A component marked for compilation that no call reaches fell back as surely as one that runs eager."""
+    pipeline, call, compiles = built(Block())
+    pipeline.vae = Block()
+    pipeline.vae.compile(backend="eager")
+    with pytest.raises(BackendError, match="called no compiled part of vae"):
+        measure_effect(pipeline, BUILT_IN, call, graphs=compiles.graphs)
+
+
 def test_measuring_compiles_nothing_and_leaves_the_pipeline() -> None:
     """Neither the profiled call nor the calls after it compile anything, and every module is as it was."""
     pipeline, call, compiles = built(Block(), Block())
@@ -256,3 +265,10 @@ def test_worker_refuses_a_recipe_without_effect(quick_case: Case) -> None:
     """A process of its own refuses it too, so that its memory and start-up never pass for the recipe's."""
     with pytest.raises(BackendError, match="inductor: silently fell back to eager: compiled no graph"):
         worker.run(Job(case=quick_case, recipe=BUILT_IN, device="cpu"), lambda _phase: None)
+
+
+def test_users_own_callable_need_not_have_the_quantized_component() -> None:
+    """A user's backend may return a function alone: no quantized layer is seen in it, and nothing fails."""
+    recipe = USERS_OWN.model_copy(update={"quantization": {"transformer": "int8"}})
+    effect = measure_effect(lambda: None, recipe, lambda: None, graphs=0)
+    assert effect.quantized_layers == {"transformer": 0}

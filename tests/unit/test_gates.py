@@ -26,6 +26,7 @@ QUALITY = Thresholds(
     max_parity_ratio=1.5, min_live_ssim=0.99, min_stored_ssim=0.98, foreign_min_stored_ssim=0.9, max_clip_drop=0.5
 )
 ABSENT = ParityRecord(not_applicable="the baseline does not fit this GPU")
+SHAPES = Thresholds(min_live_ssim=0.99)
 MakeRun = Callable[..., ProcessRun]
 
 
@@ -73,7 +74,9 @@ def quality_of(thresholds: Thresholds = QUALITY, **changes: Any) -> Verdict:
 
 def size_record(*, compiles: int = 0, problems: tuple[str, ...] = ()) -> SizeRecord:
     """One size of the cycle."""
-    return SizeRecord(height=64, width=128, compiles=compiles, latency_s=0.1, problems=list(problems))
+    return SizeRecord(
+        height=64, width=128, compiles=compiles, latency_s=0.1, problems=list(problems), live_worst_tile_ssim=1.0
+    )
 
 
 @pytest.mark.parametrize(
@@ -155,19 +158,19 @@ def test_impossible_cold_call_is_never_green(process_run: MakeRun, seconds: floa
 
 def test_shapes_pass_when_nothing_compiles() -> None:
     """Cycling sizes without a compilation is green under the default of zero."""
-    assert judge_shapes([size_record(), size_record()], Thresholds()).is_pass
+    assert judge_shapes([size_record(), size_record()], SHAPES).is_pass
 
 
 def test_shapes_regress_at_one_compile() -> None:
     """One compilation after the warm-up is one too many, and the reason names the size."""
-    verdict = judge_shapes([size_record(), size_record(compiles=1)], Thresholds())
+    verdict = judge_shapes([size_record(), size_record(compiles=1)], SHAPES)
     assert verdict.outcome is Outcome.REGRESSION
     assert "128x64: 1" in verdict.reason
 
 
 def test_shapes_regress_on_a_problem() -> None:
     """A size whose picture is broken fails the gate although nothing compiled."""
-    verdict = judge_shapes([size_record(problems=("drew a black picture",))], Thresholds())
+    verdict = judge_shapes([size_record(problems=("drew a black picture",))], SHAPES)
     assert verdict.outcome is Outcome.REGRESSION
     assert "drew a black picture" in verdict.reason
 
@@ -325,14 +328,27 @@ def test_quality_without_baseline_and_pictures_is_not_comparable() -> None:
 def test_shapes_without_baseline_count_compiles(compiles: int, problems: tuple[str, ...], outcome: Outcome) -> None:
     """Without a baseline compiles and broken pictures are judged, and no picture is compared."""
     sizes = [size_record(compiles=compiles, problems=problems)]
-    verdict = judge_shapes(sizes, Thresholds(min_live_ssim=0.99), baseline_does_not_fit=NO_BASELINE)
+    verdict = judge_shapes(sizes, Thresholds(min_live_ssim=0.99), not_compared=NO_BASELINE)
     assert verdict.outcome is outcome
     assert outcomes_of(verdict)["live worst-tile SSIM"] is Outcome.NOT_APPLICABLE
 
 
+def test_sizes_that_nothing_is_required_of_are_not_comparable() -> None:
+    """Without a band, pictures that compiled nothing are still not known to be the baseline's."""
+    assert judge_shapes([size_record()], Thresholds()).outcome is Outcome.NOT_COMPARABLE
+
+
+def test_sizes_of_synthetic_weights_are_judged_by_their_compiles() -> None:
+    """Where pictures are not worth comparing, the verdict says so, and a compile is a regression all the same."""
+    green = judge_shapes([size_record()], Thresholds(), not_compared="synthetic weights")
+    red = judge_shapes([size_record(compiles=1)], Thresholds(), not_compared="synthetic weights")
+    assert (green.outcome, red.outcome) == (Outcome.PASS, Outcome.REGRESSION)
+    assert "not applicable, synthetic weights" in green.reason
+
+
 def test_shapes_without_baseline_and_sizes_are_not_comparable() -> None:
     """A cycle over nothing proves nothing, with or without a baseline."""
-    assert judge_shapes([], Thresholds(), baseline_does_not_fit=NO_BASELINE).outcome is Outcome.NOT_COMPARABLE
+    assert judge_shapes([], Thresholds(), not_compared=NO_BASELINE).outcome is Outcome.NOT_COMPARABLE
 
 
 @pytest.mark.parametrize(

@@ -307,6 +307,20 @@ def test_planted_defect_is_a_regression_and_located(
     assert f"at step 1 {where}" in judged.reason
 
 
+def test_defect_that_cannot_be_located_stays_a_regression(
+    baseline: Any, quick_subject: Subject, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A search for the block that fails takes nothing from the verdict, and its error stands there."""
+
+    def runs_out(*_: Any, **__: Any) -> str:
+        raise torch.cuda.OutOfMemoryError("no room for a search")
+
+    monkeypatch.setattr("nearlossless.measuring.step_parity.first_divergence", runs_out)
+    judged = verdict("quality", parity_checks(measured(baseline, quick_subject, skip_block), CEILING))
+    assert judged.outcome is Outcome.REGRESSION, judged.reason
+    assert "no room for a search" in judged.reason
+
+
 def test_bias_is_told_as_one(baseline: Any, quick_subject: Subject) -> None:
     """A constant added to everything fails the check of the bias too."""
     checks = parity_checks(measured(baseline, quick_subject, add_bias), CEILING)

@@ -11,8 +11,10 @@ from PIL import Image
 
 from nearlossless.backends import BackendError
 from nearlossless.cases import Case, CaseError, Model, Offload
+from nearlossless.fields import Device
 from nearlossless.measuring.building import compile_beside
 from nearlossless.measuring.sizes import cycle_sizes
+from nearlossless.measuring.step_parity import measure_parity
 from nearlossless.pipelines.compiling import copy_pipeline
 from nearlossless.pipelines.drawing import draw
 from nearlossless.pipelines.loading import build_baseline
@@ -21,7 +23,9 @@ from nearlossless.pipelines.requests import requests
 from nearlossless.progress import Progress
 from nearlossless.quality import ssim
 from nearlossless.recipes import Recipe
+from nearlossless.record import ParityRecord
 from nearlossless.selection import Subject
+from nearlossless.thresholds import Thresholds
 
 OFFLOADS: tuple[Offload, ...] = ("model", "sequential")
 needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA GPU that torch can use")
@@ -62,6 +66,32 @@ def test_offloaded_pipelines_alternate(
     for pipeline in (baseline, second, second, baseline, baseline, second):
         assert first_picture(pipeline, tiny_case).tobytes() == plain
         assert offload_of(pipeline) == offload
+
+
+def parity_beside(
+    baseline: Any, case: Case, device: Device, make_subject: Callable[..., Subject], silent: Progress
+) -> ParityRecord:
+    """Step parity of an offloaded baseline and its copy, whose first block computes something else."""
+    second = copy_pipeline(baseline, ("transformer",))
+    with without_offload(second):
+        norm = second.transformer.transformer_blocks[1].attn.norm_q
+        norm.weight = torch.nn.Parameter(norm.weight * 1.1)
+    strict = case.model_copy(update={"thresholds": Thresholds(max_parity_ratio=1.5)})
+    subject = make_subject(strict, Recipe(backend="inductor"), device)
+    return measure_parity(baseline, second, subject, silent)
+
+
+@pytest.mark.usefixtures("_cpu_as_gpu")
+@pytest.mark.parametrize("offload", OFFLOADS)
+def test_offloaded_pipelines_have_the_parity_of_resident_ones(
+    tiny_case: Case, plain: bytes, offload: Offload, make_subject: Callable[..., Subject], silent: Progress
+) -> None:
+    """Distances, and the block that diverges, are those of pipelines that are not offloaded; both draw as before."""
+    expected = parity_beside(build_baseline(tiny_case, "cpu"), tiny_case, "cpu", make_subject, silent)
+    baseline = build_baseline(changed(tiny_case, offload=offload), "cpu")
+    assert parity_beside(baseline, tiny_case, "cpu", make_subject, silent) == expected
+    assert "transformer_blocks.1" in str(expected.divergence)
+    assert first_picture(baseline, tiny_case).tobytes() == plain
 
 
 @pytest.mark.usefixtures("_cpu_as_gpu")
@@ -168,6 +198,19 @@ def test_offloaded_pipelines_alternate_on_a_gpu(gpu_case: Case, offload: Offload
         assert pipeline._execution_device.type == "cuda"
         for each in (baseline, second):
             assert {weight.device.type for weight in each.transformer.parameters()} <= {"cpu", "meta"}
+
+
+@needs_gpu
+@pytest.mark.gpu
+@pytest.mark.parametrize("offload", OFFLOADS)
+def test_offloaded_pipelines_have_parity_on_a_gpu(
+    gpu_case: Case, offload: Offload, make_subject: Callable[..., Subject], silent: Progress
+) -> None:
+    """On a GPU the reference fetches the weights that wait on the CPU, and the block that diverges is found."""
+    baseline = build_baseline(changed(gpu_case, offload=offload), "cuda")
+    parity = parity_beside(baseline, gpu_case, "cuda", make_subject, silent)
+    assert "transformer_blocks.1" in str(parity.divergence)
+    assert {weight.device.type for weight in baseline.transformer.parameters()} <= {"cpu", "meta"}
 
 
 @needs_gpu

@@ -8,7 +8,7 @@ import pytest
 from nearlossless.cases import Sampling
 from nearlossless.gates import GIB, judge_memory, judge_speedup, judge_startup
 from nearlossless.proposals import Proposal, proposals
-from nearlossless.record import PictureRecord, Record, SizeRecord, SubjectRecord
+from nearlossless.record import ParityRecord, PictureRecord, Record, SizeRecord, StepParity, SubjectRecord
 from nearlossless.thresholds import Thresholds
 from nearlossless.timing import PairedLatencies
 from nearlossless.verdicts import Outcome
@@ -144,4 +144,13 @@ def test_nothing_measured_proposes_nothing(measured: SubjectRecord) -> None:
     """A subject whose gates never ran proposes no threshold."""
     measured.baseline_process = measured.cold_process = measured.warm_process = None
     measured.speeds, measured.pictures, measured.sizes = type(measured.speeds)(), [], []
+    measured.parity = ParityRecord()
     assert proposals(measured, Sampling()) == []
+
+
+def test_step_parity_is_shown_and_left_to_a_person(measured: SubjectRecord) -> None:
+    """How far off a recipe may be is not measured: the worst step is told, and nothing where none was measured."""
+    measured.parity = ParityRecord(steps=[StepParity(step=0, ratio=1.01), StepParity(step=1, ratio=1.04)])
+    assert "worst step 1.04" in left_out(measured)["max_parity_ratio"].basis
+    measured.parity = ParityRecord()
+    assert "max_parity_ratio" not in left_out(measured)

@@ -169,3 +169,20 @@ def test_component_that_is_no_module_cannot_be_quantized(baseline: Any) -> None:
     recipe = Recipe(backend=IDENTITY, touches=("scheduler",), quantization={"scheduler": "int8"})
     with pytest.raises(BackendError, match="no module 'scheduler'"):
         build_compiled(baseline, recipe)
+
+
+@pytest.mark.parametrize("touches", [None, ("transformer",)])
+def test_recipe_restructures_the_same_beside_the_baseline_and_alone(
+    baseline: Any, quick_case: Case, touches: tuple[str, ...] | None
+) -> None:
+    """A component is restructured in the session as in a process of its own, also where 'touches' names none."""
+    recipe = Recipe(backend="inductor", touches=touches, options={"fuse_qkv": ["transformer"]})
+    for pipeline in (build_compiled(baseline, recipe), build_alone(quick_case, recipe, "cpu")):
+        assert hasattr(pipeline.transformer.transformer_blocks[0].attn, "to_qkv")
+
+
+def test_missing_component_cannot_be_quantized(baseline: Any) -> None:
+    """A component that the pipeline does not have is an error that names it, also where 'touches' names none."""
+    recipe = Recipe(backend=IDENTITY, quantization={"text_encoder_9": "int8"})
+    with pytest.raises(BackendError, match="no module 'text_encoder_9'"):
+        build_compiled(baseline, recipe)

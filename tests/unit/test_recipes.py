@@ -35,3 +35,11 @@ def test_quantized_component_must_be_touched() -> None:
 def test_recipe_that_may_touch_everything_may_quantize_anything() -> None:
     """Without 'touches' every component is the recipe's own."""
     assert recipe(touches=None, quantization={"vae": "int8"}).quantization == {"vae": "int8"}
+
+
+@pytest.mark.parametrize("option", ["fuse_qkv", "channels_last"])
+def test_restructured_component_is_touched(option: str) -> None:
+    """A component that is rewired must be one that the recipe touches: any other is the baseline's too."""
+    Recipe(backend="inductor", touches=("transformer", "vae"), options={option: ["vae"]})
+    with pytest.raises(ValidationError, match=f"options.{option} names .'vae'."):
+        Recipe(backend="inductor", touches=("transformer",), options={option: ["vae"]})

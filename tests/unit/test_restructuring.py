@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import accelerate
 import pytest
 import torch
 from diffusers import AutoencoderKL, FluxTransformer2DModel, SD3Transformer2DModel, UNet2DConditionModel
@@ -167,6 +168,19 @@ def test_attention_kernel_holds_inside_only() -> None:
     assert flash is False
     assert torch.backends.cuda.flash_sdp_enabled()
     torch.testing.assert_close(attended, expected)
+
+
+def test_attention_kernel_outlasts_offloading() -> None:
+    """Offloading wraps the module and unwraps it after every call of the pipeline: the kernel stays chosen."""
+    module, x = Watched(), torch.randn(1, 2, 8, 4)
+    module.scale = nn.Parameter(torch.ones(1))  # by its weights the hook tells where a module lies
+    _, hook = accelerate.cpu_offload_with_hook(module, "cpu")
+    fix_attention(module, "math")
+    assert module(x)[1] is False
+    hook.remove()
+    assert module(x)[1] is False
+    accelerate.cpu_offload_with_hook(module, "cpu")
+    assert module(x)[1] is False
 
 
 def test_unknown_attention_kernel_is_an_error() -> None:

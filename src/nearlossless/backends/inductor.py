@@ -8,8 +8,6 @@ from torch import nn
 from nearlossless.backends import BackendError, check_triton, denoiser, find_compiler
 from nearlossless.backends.blocks import repeated_blocks
 
-RESTRUCTURING = ("fuse_qkv", "channels_last")  # options of a recipe that `restructure` takes, not `apply`
-
 
 def restructure(
     name: str, module: nn.Module, *, fuse_qkv: tuple[str, ...] = (), channels_last: tuple[str, ...] = ()

@@ -115,11 +115,13 @@ def fix_attention(module: Any, kernel: str) -> None:
     if kernel not in ATTENTION_KERNELS:
         raise BackendError(f"inductor: unknown attention '{kernel}'; known are {', '.join(ATTENTION_KERNELS)}")
     name = "MATH" if kernel == "math" else f"{kernel.upper()}_ATTENTION"
-    chosen, forward = getattr(SDPBackend, name), module.forward
+    # Offloading puts a wrapper around `forward` and later this attribute in its place, which the wrapper calls, too.
+    attribute = "_old_forward" if hasattr(module, "_old_forward") else "forward"
+    chosen, forward = getattr(SDPBackend, name), getattr(module, attribute)
 
     @functools.wraps(forward)
     def with_kernel(*args: Any, **options: Any) -> Any:
         with sdpa_kernel(chosen):
             return forward(*args, **options)
 
-    module.forward = with_kernel
+    setattr(module, attribute, with_kernel)

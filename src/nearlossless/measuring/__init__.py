@@ -1,15 +1,33 @@
 """Measurements that need pipelines or processes of a subject; what they find is judged by `gates`."""
 
+from collections.abc import Sequence
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from nearlossless.backends import BackendError
 from nearlossless.cases import Case
 from nearlossless.comparison import Draw
 from nearlossless.pipelines.drawing import draw_batch
+from nearlossless.pipelines.requests import Request
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 
 class BaselineError(Exception):
     """The baseline itself cannot be measured: nothing can be compared with it."""
+
+
+def baseline_drawer(pipeline: Any, case: Case) -> Draw:
+    """As `drawer`, for the baseline: what fails there is no fault of a recipe's and raises BaselineError."""
+
+    def draw(batch: Sequence[Request]) -> "list[Image.Image]":
+        try:
+            return draw_batch(pipeline, case.generation, batch)
+        except BackendError as error:
+            raise BaselineError(f"the baseline does not draw: {error}") from error
+
+    return draw
 
 
 def drawer(pipeline: Any, case: Case) -> Draw:

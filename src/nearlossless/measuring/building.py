@@ -4,10 +4,9 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from nearlossless.backends import BackendError
 from nearlossless.effect import Effect, measure_effect
 from nearlossless.environment import restored_torch_settings
-from nearlossless.measuring import BaselineError, drawer
+from nearlossless.measuring import baseline_drawer
 from nearlossless.pipelines.compiling import build_alone, build_compiled, check_batch_unchanged
 from nearlossless.pipelines.drawing import draw_batch
 from nearlossless.pipelines.requests import batches, short_batch
@@ -28,14 +27,11 @@ def compile_beside(baseline: Any, subject: Subject, progress: Progress) -> tuple
         BaselineChanged: The baseline's picture moved.
         BaselineError: The baseline does not draw.
     """
-    draw_baseline, first = drawer(baseline, subject.case), batches(subject.case.generation)[0]
-    try:
-        with progress.phase("baseline pipeline: first pictures"):
-            before = [draw_baseline(first), draw_baseline(first)]
-            if any(a.tobytes() != b.tobytes() for a, b in zip(*before, strict=True)):
-                before.append(draw_baseline(first))  # it does not repeat itself: three show its spread
-    except BackendError as error:
-        raise BaselineError(f"the baseline does not draw: {error}") from error
+    draw_baseline, first = baseline_drawer(baseline, subject.case), batches(subject.case.generation)[0]
+    with progress.phase("baseline pipeline: first pictures"):
+        before = [draw_baseline(first), draw_baseline(first)]
+        if any(a.tobytes() != b.tobytes() for a, b in zip(*before, strict=True)):
+            before.append(draw_baseline(first))  # it does not repeat itself: three show its spread
     with progress.phase("compiled pipeline: compile and first picture"):
         compiled, effect = _called_once(lambda: build_compiled(baseline, subject.recipe), subject)
         check_batch_unchanged(before, draw_baseline(first))

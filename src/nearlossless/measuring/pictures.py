@@ -6,7 +6,7 @@ from typing import Any
 from nearlossless.baselines import CANDIDATES, EXPECTED
 from nearlossless.comparison import Comparison, compare_pictures
 from nearlossless.environment import Fingerprint, hardware_folder
-from nearlossless.measuring import drawer
+from nearlossless.measuring import baseline_drawer, drawer
 from nearlossless.pipelines.requests import requests
 from nearlossless.progress import Progress
 from nearlossless.quality import clip_scorer, judge_folder
@@ -48,7 +48,7 @@ def measure_pictures(
     )
     records, total = [], len(requests(case.generation))
     with progress.phase(f"pictures: 0 of {total}"):
-        draw_baseline = drawer(baseline, case) if baseline is not None else None
+        draw_baseline = baseline_drawer(baseline, case) if baseline is not None else None
         for record in compare_pictures(draw_baseline, drawer(compiled, case), comparison):
             records.append(record)
             progress.say(f"pictures: {len(records)} of {total}")

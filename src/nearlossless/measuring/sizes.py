@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 from nearlossless.backends import BackendError
 from nearlossless.cases import Case
 from nearlossless.comparison import batch_ssim, batch_tripped
+from nearlossless.measuring import baseline_drawer
 from nearlossless.pipelines.drawing import draw_batch
 from nearlossless.pipelines.requests import Batch, size_batches
 from nearlossless.progress import Progress
@@ -40,7 +41,7 @@ def cycle_sizes(baseline: Any | None, compiled: Any, subject: Subject, progress:
 def _draw_at_size(
     baseline: Any | None, compiled: Any, case: Case, batch: Batch, synchronize: Callable[[], None]
 ) -> SizeRecord:
-    live = draw_batch(baseline, case.generation, batch) if baseline is not None else None
+    live = baseline_drawer(baseline, case)(batch) if baseline is not None else None
     obtained: list[Image.Image] = []
     size = SizeRecord(height=batch[0].height, width=batch[0].width, compiles=0, latency_s=0.0)
 

@@ -6,6 +6,7 @@ from functools import partial
 from typing import Any
 
 from nearlossless.cases import Case
+from nearlossless.measuring import baseline_drawer
 from nearlossless.pipelines.drawing import call, draw_batch, step_timer
 from nearlossless.pipelines.requests import batches
 from nearlossless.progress import Progress
@@ -55,7 +56,7 @@ def measure_speed(baseline: Any | None, compiled: Any, subject: Subject, progres
             )
         else:
             pairs = measure_pairs(
-                partial(draw_batch, baseline, case.generation, first),
+                partial(baseline_drawer(baseline, case), first),
                 draw_compiled,
                 sampling=case.sampling,
                 min_speedup=subject.thresholds.min_speedup,

@@ -1,14 +1,14 @@
 """Step parity of a baseline and a compiled pipeline, and what diverges first."""
 
-import math
 from functools import partial
 from typing import Any
 
 from nearlossless.backends import BackendError, denoiser
 from nearlossless.divergence import first_divergence
 from nearlossless.gates import is_parity_regression
-from nearlossless.parity import chosen_steps, compare_step, record_calls, reference_dtype
-from nearlossless.pipelines.drawing import draw_batch
+from nearlossless.measuring import baseline_drawer
+from nearlossless.parity import DenoiserCall, chosen_steps, compare_step, record_calls, reference_dtype
+from nearlossless.pipelines.placing import bring_back, without_offload
 from nearlossless.pipelines.requests import batches
 from nearlossless.progress import Progress
 from nearlossless.record import ParityRecord
@@ -42,16 +42,29 @@ def measure_parity(baseline: Any | None, compiled: Any, subject: Subject, progre
     generation, ceiling = subject.case.generation, subject.thresholds.max_parity_ratio
     steps = chosen_steps(generation.steps, generation.parity_steps)
     with progress.phase(f"step parity: {len(steps)} of {generation.steps} steps"):
-        calls = record_calls(original, partial(draw_batch, baseline, generation, batches(generation)[0]), steps)
+        calls = record_calls(original, partial(baseline_drawer(baseline, subject.case), batches(generation)[0]), steps)
         if not calls:
             return ParityRecord(problem="the baseline pipeline drew without calling its denoiser")
         to = reference_dtype(calls[0].outputs)
-        reference, parity = upcast_copy(original, to), ParityRecord(reference=str(to).removeprefix("torch."))
-        for call in calls:
-            step = compare_step(call, other, reference)
-            parity.steps.append(step)
-            if parity.divergence is None and is_parity_regression(step, subject.thresholds):
-                progress.say(f"step parity: looking for what diverges at step {step.step + 1}")
-                where = first_divergence(call, original, other, reference, max_ratio=ceiling or math.inf)
-                parity.divergence = f"at step {step.step + 1} {where}"
+        with without_offload(baseline):  # a copy of the hooks would copy what they move
+            reference = upcast_copy(original, to, device=calls[0].outputs[0].device)
+        parity = ParityRecord(reference=str(to).removeprefix("torch."))
+        try:
+            for call in calls:
+                step = compare_step(call, other, reference)
+                parity.steps.append(step)
+                if ceiling is not None and parity.divergence is None and is_parity_regression(step, subject.thresholds):
+                    progress.say(f"step parity: looking for what diverges at step {step.step + 1}")
+                    parity.divergence = f"at step {step.step + 1} {_located(call, original, other, reference, ceiling)}"
+        finally:
+            for pipeline in (baseline, compiled):
+                bring_back(pipeline)
     return parity
+
+
+def _located(call: DenoiserCall, original: Any, other: Any, reference: Any, ceiling: float) -> str:
+    """Words about where the denoisers part, or why that is not known: a regression stays one without it."""
+    try:
+        return first_divergence(call, original, other, reference, max_ratio=ceiling)
+    except Exception as error:
+        return f"diverges, nobody can say where: {type(error).__name__}: {error}"

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 from nearlossless.backends import BackendError
 from nearlossless.cases import Lora
 from nearlossless.comparison import batch_ssim, batch_tripped
-from nearlossless.measuring import drawer
+from nearlossless.measuring import baseline_drawer, drawer
 from nearlossless.pipelines.loras import swap_lora
 from nearlossless.pipelines.requests import size_batches
 from nearlossless.progress import Progress
@@ -44,7 +44,7 @@ def swap_loras(baseline: Any | None, compiled: Any, subject: Subject, progress: 
     batch = size_batches(case.generation)[sizes.index(warmup_sizes(sizes)[0])]
     draw_compiled = partial(drawer(compiled, case), batch)
     with progress.phase("shapes: swap LoRAs"):
-        live, obtained = drawer(baseline, case)(batch) if baseline is not None else None, draw_compiled()
+        live, obtained = baseline_drawer(baseline, case)(batch) if baseline is not None else None, draw_compiled()
         for lora in (*others, first):
             live_before, obtained_before = live, obtained
             swap = SwapRecord(lora=_label(lora), compiles=0)
@@ -57,7 +57,7 @@ def swap_loras(baseline: Any | None, compiled: Any, subject: Subject, progress: 
             swap.compiles = compiles.total
             if baseline is not None:
                 swap_lora(baseline, lora)
-                live = drawer(baseline, case)(batch)
+                live = baseline_drawer(baseline, case)(batch)
                 swap.baseline_change_ssim = batch_ssim(live, live_before)
             if not swap.problems:
                 swap.problems += batch_tripped(obtained, live, batch)

@@ -12,7 +12,7 @@ from nearlossless.environment import restored_torch_settings
 from nearlossless.fields import Device
 from nearlossless.pipelines.loading import build_baseline
 from nearlossless.pipelines.placing import without_offload
-from nearlossless.recipes import INDUCTOR, Recipe
+from nearlossless.recipes import INDUCTOR, RESTRUCTURING, Recipe
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -70,7 +70,7 @@ def build_compiled(baseline: Any, recipe: Recipe) -> Any:
         BackendUnavailable: It cannot run on this machine.
     """
     pipeline = copy_pipeline(baseline, recipe.touches)
-    for name in recipe.touches or recipe.quantization:
+    for name in recipe.touches or (pipeline.components.keys() | recipe.quantization.keys()):
         _prepare(recipe, name, getattr(pipeline, name, None))
     return _applied(recipe, pipeline)
 
@@ -89,7 +89,7 @@ def build_alone(case: Case, recipe: Recipe, device: Device) -> Any:
     pipeline = build_baseline(
         case, device, on_component=lambda name, module: _prepare(recipe, name, module), first=tuple(recipe.quantization)
     )
-    _check_components(pipeline, recipe.touches)
+    _check_components(pipeline, recipe.touches or tuple(recipe.quantization))
     return _applied(recipe, pipeline)
 
 
@@ -104,7 +104,7 @@ def _prepare(recipe: Recipe, name: str, module: Any) -> None:
     if recipe.backend == INDUCTOR:
         from nearlossless.backends import inductor
 
-        options = {key: tuple(names) for key, names in recipe.options.items() if key in inductor.RESTRUCTURING}
+        options = {key: tuple(names) for key, names in recipe.options.items() if key in RESTRUCTURING}
         _guarded(recipe.backend, lambda: inductor.restructure(name, module, **options))
     if name in recipe.quantization:
         from nearlossless.backends.quantization import quantize
@@ -118,9 +118,7 @@ def _applied(recipe: Recipe, pipeline: Any) -> Any:
     if recipe.is_built_in and recipe.touches is not None:
         options.setdefault("components", recipe.touches)
     if recipe.backend == INDUCTOR:
-        from nearlossless.backends import inductor
-
-        options = {key: value for key, value in options.items() if key not in inductor.RESTRUCTURING}
+        options = {key: value for key, value in options.items() if key not in RESTRUCTURING}
     apply = resolve(recipe.backend)
     compiled = _guarded(recipe.backend, lambda: apply(pipeline, **options))
     if not callable(compiled):

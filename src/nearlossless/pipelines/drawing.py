@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 from nearlossless.backends import BackendError
 from nearlossless.cases import Generation
 from nearlossless.fields import Device
-from nearlossless.pipelines.placing import offload_of
+from nearlossless.pipelines.placing import bring_back
 from nearlossless.pipelines.requests import Request
 
 if TYPE_CHECKING:
@@ -52,9 +52,7 @@ def draw_batch(pipeline: Any, generation: Generation, batch: Sequence[Request]) 
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # compiled code may even call sys.exit
-        # A call that ended early left offloaded components on the GPU, where the next pipeline would meet them.
-        if offload_of(pipeline) == "model":
-            pipeline.maybe_free_model_hooks()
+        bring_back(pipeline)  # the next pipeline would meet what lies on the GPU
         where = f"drawing {batch[0].width}x{batch[0].height}"
         raise BackendError(f"{where}: {type(error).__name__}: {error}") from error
     images = getattr(output, "images", None)

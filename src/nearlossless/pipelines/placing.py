@@ -53,6 +53,12 @@ def offload_of(pipeline: Any) -> Offload | None:
     return "model" if any(isinstance(hook, CpuOffload) for hook in hooks) else "sequential"
 
 
+def bring_back(pipeline: Any) -> None:
+    """Take offloaded components off the GPU, where a call that did not end left them, or one of a component alone."""
+    if offload_of(pipeline) == "model":
+        pipeline.maybe_free_model_hooks()
+
+
 @contextmanager
 def without_offload(pipeline: Any) -> Iterator[list[Any]]:
     """

@@ -185,6 +185,8 @@ def build_synthetic(case: Case, device: Device, *, on_component: Callable[[str, 
             materialize(models[name].eval(), device=device, dtype=dtype, seed=zlib.crc32(f"{SEED} {name}".encode()))
             if on_component is not None:
                 on_component(name, models[name])
+            if case.model.offload is not None:  # the components need not fit beside each other
+                models[name].to("cpu")
     except torch.cuda.OutOfMemoryError as error:
         raise CaseError(f"case '{case.name}': out of this GPU's memory while building: {error}") from None
     settings = {key: value for key, value in index.items() if key not in parts and not key.startswith("_")}

@@ -6,6 +6,8 @@ verdict it hands to `gate` is PASS. Everything else here is wiring.
 """
 
 import os
+import signal
+import threading
 from collections.abc import Generator
 from functools import partial
 from pathlib import Path
@@ -19,7 +21,7 @@ from nearlossless.fields import GATES
 from nearlossless.measuring import BaselineError
 from nearlossless.pipelines.compiling import BaselineChanged
 from nearlossless.plugin.options import DEFAULT_REPORT, add_options
-from nearlossless.plugin.stash import OTHER_FAILURES, PROGRESS, RUN, SELECTION_ERROR, TERMINAL
+from nearlossless.plugin.stash import FORMER_SIGTERM, OTHER_FAILURES, PROGRESS, RUN, SELECTION_ERROR, TERMINAL
 from nearlossless.processes import WorkerError
 from nearlossless.progress import Progress
 from nearlossless.run import Run
@@ -57,7 +59,9 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
-    """Close the copy of the terminal."""
+    """Close the copy of the terminal, and leave signals as they were."""
+    if FORMER_SIGTERM in config.stash:
+        signal.signal(signal.SIGTERM, config.stash[FORMER_SIGTERM])
     if TERMINAL in config.stash:
         config.stash[TERMINAL].close()
 
@@ -135,6 +139,10 @@ def pytest_collection_finish(session: pytest.Session) -> None:
         run.prepare(update=session.config.getoption("update_baselines"))
     except OSError as error:
         raise pytest.UsageError(f"--report-dir {run.folder}: cannot be written ({error.strerror})") from None
+    if threading.current_thread() is threading.main_thread():
+        # A job that is cancelled or out of time is told so by SIGTERM: like Ctrl-C, it must not lose what was measured.
+        former = signal.signal(signal.SIGTERM, signal.default_int_handler)
+        session.config.stash[FORMER_SIGTERM] = former or signal.SIG_DFL
 
 
 @pytest.hookimpl(tryfirst=True)

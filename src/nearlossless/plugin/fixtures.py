@@ -175,8 +175,7 @@ def pictures(
     from nearlossless.measuring.step_parity import measure_parity
 
     subject_record.parity = measure_parity(baseline_pipeline, compiled_pipeline, subject, progress)
-    if subject.case.model.weights == "synthetic":
-        subject_record.no_pictures = "synthetic weights draw no pictures worth comparing"
+    if subject.no_pictures is not None:
         return subject_record
     run = request.config.stash[RUN]
     subject_record.pictures, candidates = measure_pictures(

@@ -1,6 +1,6 @@
 """Where the plugin keeps what belongs to a session of pytest."""
 
-from typing import TextIO
+from typing import Any, TextIO
 
 import pytest
 
@@ -11,4 +11,5 @@ RUN = pytest.StashKey[Run]()
 PROGRESS = pytest.StashKey[Progress]()
 TERMINAL = pytest.StashKey[TextIO]()
 SELECTION_ERROR = pytest.StashKey[str]()
+FORMER_SIGTERM = pytest.StashKey[Any]()
 OTHER_FAILURES = pytest.StashKey[list[str]]()
