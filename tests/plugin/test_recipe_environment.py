@@ -22,7 +22,7 @@ def inner_run(make_workspace: MakeWorkspace) -> InnerRun:
 
 def test_recipes_own_value_wins(inner_run: InnerRun) -> None:
     """In fresh processes and in the session the recipe's value is in force, and the record tells it."""
-    assert inner_run.verdict("shapes", "with_its_own").outcome is Outcome.PASS, inner_run.output
+    assert inner_run.verdict("shapes", "with_its_own").outcome == Outcome.PASS, inner_run.output
     fingerprint = inner_run.subject("with_its_own").fingerprint
     assert fingerprint is not None
     assert fingerprint.stack["NEXFORT_PLANTED"] == "recipe"
@@ -31,5 +31,5 @@ def test_recipes_own_value_wins(inner_run: InnerRun) -> None:
 def test_other_recipe_sees_the_shells(inner_run: InnerRun) -> None:
     """A recipe judged after it in the same session sees the shell's value, not the former recipe's."""
     verdict = inner_run.verdict("shapes", "with_the_shells")
-    assert verdict.outcome is Outcome.REGRESSION, inner_run.output
+    assert verdict.outcome == Outcome.REGRESSION, inner_run.output
     assert "NEXFORT_PLANTED is shell" in verdict.reason
