@@ -1,7 +1,7 @@
 """Proof that a recipe took effect: graphs compiled, compiled code run, layers quantized, kernels seen."""
 
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -12,6 +12,8 @@ from nearlossless.recipes import Recipe
 
 # How the profiler names a call into what Dynamo compiled: with the graph's number since torch 2.5, without before.
 _COMPILED_REGION = "Torch-Compiled Region"
+# Packages of the classes that OneDiff's `compile` wraps modules in, and of those that `transform` puts in place.
+_WRAPPERS, _REPLACEMENTS = "onediff.", "nexfort.nn."
 # Launches of compiled kernels carry the kernel's name on the CPU side too, so that no GPU tracing is needed.
 _BACKEND_KERNEL = re.compile(r"^triton_|nexfort", re.IGNORECASE)
 
@@ -72,11 +74,10 @@ def measure_effect(pipeline: Any, recipe: Recipe, short_call: Callable[[], objec
     from torch.profiler import ProfilerActivity, profile
 
     # CPU activity only: CUDA's tracer, once started, slows every later launch of the process.
-    parts = _modules(pipeline)
     with (
         _counted_marked_calls(pipeline) as marked_calls,
-        _counted_calls(_from_package(parts, "onediff")) as wrapper_calls,
-        _counted_calls(_from_package(parts, "nexfort.nn") if recipe.transforms else []) as replaced_calls,
+        _counted_calls(pipeline, _WRAPPERS) as wrapper_calls,
+        _counted_calls(pipeline, _REPLACEMENTS if recipe.transforms else None) as replaced_calls,
         profile(activities=[ProfilerActivity.CPU]) as profiled,
     ):
         short_call()
@@ -84,7 +85,7 @@ def measure_effect(pipeline: Any, recipe: Recipe, short_call: Callable[[], objec
     effect = Effect(
         graphs=graphs,
         part_calls=len(marked_calls) + len(wrapper_calls),
-        uncalled=tuple(sorted(_marked_components(pipeline) - set(marked_calls))),
+        uncalled=tuple(sorted(_compiled_components(pipeline) - {*marked_calls, *wrapper_calls})),
         compiled_calls=sum(name.startswith(_COMPILED_REGION) for name in names),
         replaced_calls=len(replaced_calls),
         quantized_layers={name: _quantized_layers(pipeline, name) for name in recipe.quantization},
@@ -111,26 +112,29 @@ def _components(pipeline: Any) -> dict[str, Any]:
     return {name: part for name, part in getattr(pipeline, "__dict__", {}).items() if isinstance(part, nn.Module)}
 
 
-def _modules(pipeline: Any) -> set[Any]:
-    return {part for component in _components(pipeline).values() for part in component.modules()}
-
-
-def _marked_components(pipeline: Any) -> set[str]:
-    """Names of the components with modules on which `Module.compile` was called."""
-    components = _components(pipeline).items()
-    return {name for name, whole in components if any(part._compiled_call_impl for part in whole.modules())}
-
-
-def _from_package(parts: Iterable[Any], package: str) -> list[Any]:
-    """The modules whose class comes from a package: `compile` wraps in OneDiff's, `transform` puts in nexfort.nn's."""
-    return [part for part in parts if type(part).__module__.startswith(f"{package}.")]
+def _compiled_components(pipeline: Any) -> set[str]:
+    """Names of the components with modules that were marked by `Module.compile` or wrapped by OneDiff."""
+    return {
+        name
+        for name, whole in _components(pipeline).items()
+        if any(part._compiled_call_impl or type(part).__module__.startswith(_WRAPPERS) for part in whole.modules())
+    }
 
 
 @contextmanager
-def _counted_calls(parts: Iterable[Any]) -> Iterator[list[None]]:
-    """A list that gets one entry for each call of a module, none of which may lie inside compiled code."""
-    calls: list[None] = []
-    hooks = [part.register_forward_pre_hook(lambda _part, _inputs: calls.append(None)) for part in parts]
+def _counted_calls(pipeline: Any, package: str | None) -> Iterator[list[str]]:
+    """A list that gets the component's name for each call of a module whose class comes from a package."""
+    calls: list[str] = []
+
+    def counting(component: str) -> Callable[[Any, Any], None]:
+        return lambda _part, _inputs: calls.append(component)
+
+    hooks = [
+        part.register_forward_pre_hook(counting(name))
+        for name, whole in _components(pipeline).items()
+        for part in whole.modules()
+        if package is not None and type(part).__module__.startswith(package)
+    ]
     try:
         yield calls
     finally:

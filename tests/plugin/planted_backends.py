@@ -277,3 +277,20 @@ def alone_in_memory(pipeline: Any) -> Any:
     if any(isinstance(thing, OneTileDamaged) for thing in gc.get_objects()):
         raise RuntimeError("a former recipe's pipeline is still in memory")
     return pipeline
+
+
+def told_by_its_variable(pipeline: Any) -> Any:
+    """Works only while the recipe's own value of a variable is in force, at building and in every step."""
+    forward = pipeline.transformer.forward
+
+    def check() -> None:
+        if os.environ.get("NEXFORT_PLANTED") != "recipe":
+            raise RuntimeError(f"NEXFORT_PLANTED is {os.environ.get('NEXFORT_PLANTED')}")
+
+    def checked(*arguments: Any, **options: Any) -> Any:
+        check()
+        return forward(*arguments, **options)
+
+    check()
+    pipeline.transformer.forward = checked
+    return pipeline

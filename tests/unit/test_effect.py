@@ -228,6 +228,14 @@ def test_wrapper_that_fell_back_is_found_out() -> None:
         measure_effect(pipeline, COMPILED, call, graphs=compiles.graphs)
 
 
+def test_wrapper_that_nobody_calls_is_found_out() -> None:
+    """A component whose wrapper is never called is named, although another component runs compiled code."""
+    pipeline, call, compiles = of_wrappers(Wrapped(Block(), eager=False))
+    pipeline.vae = Wrapped(Block(), eager=False)
+    with pytest.raises(BackendError, match="called no compiled part of vae"):
+        measure_effect(pipeline, COMPILED, call, graphs=compiles.graphs)
+
+
 def test_transform_shows_its_effect_by_calls_of_its_modules() -> None:
     """What `transform` puts in place needs no graph of Dynamo's, but it has to be called."""
     pipeline = SimpleNamespace(transformer=nn.Sequential(Replaced(), Block()))
