@@ -10,7 +10,6 @@ import argparse
 import json
 import subprocess
 import sys
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -26,12 +25,12 @@ CASE, SEED_CASE = "miniature", "sd35-large"
 GREEN = ("PASS", "NOT_APPLICABLE")
 
 
-def gated(recipe: str, python: str) -> SubjectRecord:
-    """What the gate tests recorded of one recipe under an interpreter."""
-    with tempfile.TemporaryDirectory() as folder:
+def gated(recipe: str, python: str, report: Path) -> SubjectRecord:
+    """What the gate tests recorded of one recipe under an interpreter; a record that is there is taken as it is."""
+    if not (report / RECORD_FILE).exists():
         command = [python, "-m", "pytest", "tests/gate", "--case", CASE, "--recipe", recipe, "-m", "not gpu"]
-        subprocess.run([*command, "--report-dir", folder], cwd=ROOT, check=False)
-        return read_record(Path(folder) / RECORD_FILE).subjects[0]
+        subprocess.run([*command, "--report-dir", str(report)], cwd=ROOT, check=False)
+    return read_record(report / RECORD_FILE).subjects[0]
 
 
 def figures(subject: SubjectRecord) -> dict[str, Any]:
@@ -134,10 +133,20 @@ def main() -> int:
     """Run every recipe, write the page, and tell what is not green."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--nexfort-python", required=True, help="interpreter of the environment that has nexfort")
-    nexfort_python = parser.parse_args().nexfort_python
+    parser.add_argument(
+        "--reports",
+        type=Path,
+        default=ROOT / "nearlossless-report" / "recipes",
+        help="a folder for each recipe's report; a recipe whose report lies there is not gated again",
+    )
+    options = parser.parse_args()
     recipes = load_case(ROOT / "baselines" / CASE).recipes
     found = [
-        figures(gated(name, nexfort_python if recipe.backend == "nexfort" else sys.executable))
+        figures(
+            gated(
+                name, options.nexfort_python if recipe.backend == "nexfort" else sys.executable, options.reports / name
+            )
+        )
         for name, recipe in recipes.items()
         if recipe.devices is None or "cpu" in recipe.devices
     ]
