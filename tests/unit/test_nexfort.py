@@ -15,6 +15,7 @@ from torch import nn
 from nearlossless.backends import BackendError, BackendUnavailable, nexfort, resolve
 from nearlossless.backends.nexfort_probe import TRIED
 from nearlossless.cases import Case
+from nearlossless.effect import measure_effect
 from nearlossless.pipelines.compiling import build_compiled, copy_pipeline, shared_copy
 from nearlossless.pipelines.drawing import draw
 from nearlossless.pipelines.loading import build_baseline
@@ -145,6 +146,32 @@ def test_compiled_module_computes_the_same(by_block: bool) -> None:
     torch.testing.assert_close(obtained, expected)
     assert compiled.config.patch_size == 2
     assert given == options
+
+
+@needs_nexfort
+@pytest.mark.slow
+@pytest.mark.usefixtures("tried")
+@pytest.mark.parametrize("by_block", [False, True])
+def test_librarys_own_fallback_is_found_out(by_block: bool) -> None:
+    """Compiled code shows in each call of a wrapped part; after OneDiff's process-wide switch to eager none does."""
+    from onediff.infer_compiler.backends.nexfort import fallback_to_eager
+
+    torch.compiler.reset()
+    recipe, features = Recipe(backend="nexfort"), torch.randn(3, 32)
+    compiled = nexfort.apply(
+        pipeline(transformer=Blocks().eval()), options={"mode": "disable-inductor"}, by_block=by_block
+    )
+    with torch.no_grad(), counted_compiles() as compiles:
+        compiled.transformer(features)
+        effect = measure_effect(compiled, recipe, lambda: compiled.transformer(features), graphs=1)
+        try:
+            fallback_to_eager()
+            with pytest.raises(BackendError, match="ran no compiled code"):
+                measure_effect(compiled, recipe, lambda: compiled.transformer(features), graphs=1)
+        finally:
+            fallback_to_eager(value=True)
+    parts = 2 if by_block else 1
+    assert (compiles.graphs, effect.part_calls, effect.compiled_calls) == (parts, parts, parts)
 
 
 @needs_nexfort
