@@ -22,12 +22,13 @@ from nearlossless.measuring import BaselineError, drawer
 from nearlossless.measuring.building import compile_beside
 from nearlossless.measuring.sizes import cycle_sizes
 from nearlossless.measuring.speed import measure_speed
+from nearlossless.metrics.pixels import Pixels
+from nearlossless.metrics.structure import ssim
 from nearlossless.pipelines.compiling import BaselineChanged, check_batch_unchanged
 from nearlossless.pipelines.drawing import draw, draw_batch
 from nearlossless.pipelines.loading import build_baseline
 from nearlossless.pipelines.requests import Request, batches, requests, size_batches, size_requests
 from nearlossless.progress import Progress
-from nearlossless.quality import ssim
 from nearlossless.recipes import Recipe
 from nearlossless.record import ParityRecord
 from nearlossless.selection import Subject
@@ -140,7 +141,7 @@ def test_picture_of_a_batch_is_the_one_drawn_alone(pairs: Case, baseline: Any) -
         together = draw_batch(baseline, pairs.generation, batch)
         alone = [draw(baseline, pairs.generation, request) for request in batch]
         assert batch_ssim(together, alone) == pytest.approx(1, abs=1e-3)
-        assert ssim(together[0], together[1]).worst_tile_ssim < 0.9
+        assert ssim(Pixels(together[0]), Pixels(together[1])).worst_tile_ssim < 0.9
 
 
 @pytest.mark.parametrize("count", [0, 1, 3])
