@@ -30,7 +30,7 @@ def test_identical_pictures_have_perfect_scores() -> None:
 
 
 def test_invisible_noise_and_garbage_are_told_apart() -> None:
-    """Noise nobody sees lowers SSIM's mean and no other score much; garbage in one tile does the opposite."""
+    """Noise nobody sees lowers SSIM's mean further than garbage in one tile does; the other scores know better."""
     picture = draw(scene_at(6), 512, 512)
     random = np.random.default_rng(0)
     noise_HWC, garbage_HWC = np.array(picture, dtype=np.float64), np.array(picture)
@@ -38,7 +38,7 @@ def test_invisible_noise_and_garbage_are_told_apart() -> None:
     garbage_HWC[256:320, 320:384] = random.integers(0, 256, (64, 64, 3))
     noise = scores(Image.fromarray(np.clip(np.rint(noise_HWC), 0, 255).astype(np.uint8)), picture)
     garbage = scores(Image.fromarray(garbage_HWC), picture)
-    assert noise.mean_ssim < 0.8
+    assert noise.mean_ssim < 0.9
     assert noise.worst_tile_psnr_db > 30
     assert noise.p99_difference < 24
     assert noise.max_difference < 40
