@@ -54,7 +54,7 @@ def darker(pixels_HWC: np.ndarray) -> np.ndarray:
 
 def paler(pixels_HWC: np.ndarray) -> np.ndarray:
     """A tenth of the way to grey."""
-    return pixels_HWC * 0.9 + pixels_HWC.mean(axis=2, keepdims=True) * 0.1
+    return np.asarray(pixels_HWC * 0.9 + pixels_HWC.mean(axis=2, keepdims=True) * 0.1)
 
 
 def cast(pixels_HWC: np.ndarray) -> np.ndarray:

@@ -62,8 +62,8 @@ def test_worst_tile_is_told_apart_from_the_whole(picture: Image.Image) -> None:
 def test_sign_of_a_shift_is_kept(picture: Image.Image) -> None:
     """A channel that is darker than expected has a negative shift, and the unsigned figures do not wrap around."""
     expected = np.clip(np.array(picture), 0, 250)
-    found = differences(expected + np.array([0, 5, 3], dtype=np.uint8), expected)
-    assert found.channel_shift == (0, 5, 3)
-    back = differences(expected, expected + np.array([0, 5, 3], dtype=np.uint8))
-    assert back.channel_shift == (0, -5, -3)
-    assert (back.max_difference, back.p99_difference) == (5, 5)
+    brighter = expected + np.array([0, 5, 3], dtype=np.uint8)
+    assert differences(brighter, expected).channel_shift == (0, 5, 3)
+    darker = differences(expected, brighter)
+    assert darker.channel_shift == (0, -5, -3)
+    assert (darker.max_difference, darker.p99_difference) == (5, 5)
