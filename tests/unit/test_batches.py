@@ -29,7 +29,7 @@ from nearlossless.pipelines.requests import Request, batches, requests, size_bat
 from nearlossless.progress import Progress
 from nearlossless.quality import ssim
 from nearlossless.recipes import Recipe
-from nearlossless.record import ParityRecord
+from nearlossless.record import ParityRecord, ReplayRecord
 from nearlossless.selection import Subject
 from nearlossless.thresholds import Band, Thresholds
 from nearlossless.verdicts import Outcome
@@ -164,7 +164,10 @@ def test_swapped_pictures_of_a_batch_are_caught(pairs: Case, baseline: Any, comp
     draw_pair = drawer(baseline, pairs)
     records = list(compare_pictures(draw_pair, lambda batch: draw_pair(batch)[::-1], comparison))
     assert max(record.live_worst_tile_ssim or 0 for record in records) < 0.9
-    assert judge_quality(records, Thresholds(live=Band(min_ssim=0.9)), ParityRecord()).outcome is Outcome.REGRESSION
+    assert (
+        judge_quality(records, Thresholds(live=Band(min_ssim=0.9)), ParityRecord(), ReplayRecord()).outcome
+        is Outcome.REGRESSION
+    )
 
 
 def test_no_more_than_a_batch_is_held(pairs: Case, comparison: Comparison, picture: Image.Image) -> None:
