@@ -17,7 +17,7 @@ GIB = 1024**3
 LIVE_SSIM = "live worst-tile SSIM"
 PARITY = "step parity"
 REPLAY = "replay"
-# Encoders round at every layer: compiled in float32 the miniature's differ by 4 units, a wrong prompt by millions.
+# Encoders round at every layer: compiled in float32 the miniature's differ by 2 units, a wrong prompt by millions.
 EMBEDDING_ROUNDINGS = 16.0
 # The largest of thousands of rounding errors scatters more than their RMS: harmless compilations of the miniature move
 # the RMS by 6 % and the largest by 79 %, so that it may be twice as far off.
