@@ -13,6 +13,7 @@ from nearlossless.backends import BackendError
 from nearlossless.cases import Case, CaseError, Model, Offload
 from nearlossless.fields import Device
 from nearlossless.measuring.building import compile_beside
+from nearlossless.measuring.recording import record_baseline
 from nearlossless.measuring.sizes import cycle_sizes
 from nearlossless.measuring.step_parity import measure_parity
 from nearlossless.metrics.pixels import Pixels
@@ -79,7 +80,7 @@ def parity_beside(
         norm.weight = torch.nn.Parameter(norm.weight * 1.1)
     strict = case.model_copy(update={"thresholds": Thresholds(max_parity_ratio=1.5)})
     subject = make_subject(strict, Recipe(backend="inductor"), device)
-    return measure_parity(baseline, second, subject, silent)
+    return measure_parity(record_baseline(baseline, strict), second, subject, silent)
 
 
 @pytest.mark.usefixtures("_cpu_as_gpu")
