@@ -58,7 +58,7 @@ def lpips(obtained: "Pixels", expected: "Pixels") -> float | None:
 def _lpips_network() -> Any | None:
     try:
         from torchvision.models import AlexNet_Weights
-    except ImportError:
+    except (ImportError, RuntimeError):  # the latter where it was built for another torch
         return None
     import torch
     from torchmetrics.image.lpip import LearnedPerceptualImagePatchSimilarity
