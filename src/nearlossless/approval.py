@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from nearlossless.atomic import write_bytes, write_text
-from nearlossless.baselines import CANDIDATES, EXPECTED, Sidecar, picture_name, read_picture, read_sidecar
+from nearlossless.baselines import CANDIDATES, EXPECTED, picture_name, read_picture
+from nearlossless.sidecars import Sidecar, read_sidecar
 from nearlossless.case_files import find_case
 from nearlossless.environment import hardware_folder
 from nearlossless.pipelines.requests import requests

@@ -1,5 +1,6 @@
 """Draw every picture of a case with both pipelines and compare it live and with what is stored, batch by batch."""
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,6 +13,7 @@ from nearlossless.environment import PictureIdentity
 from nearlossless.pipelines.requests import Batch, Request, batches
 from nearlossless.quality import ClipScorer, ssim, tripwires
 from nearlossless.record import PictureRecord
+from nearlossless.sidecars import CLIP
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -30,6 +32,7 @@ class Comparison:
     report_folder: Path
     prefix: str  # folder of this subject's pictures inside the report folder
     stack: dict[str, str]
+    latents_sha256: Callable[[Request], str | None] = lambda _: None  # of the initial latents that its seed gives here
     candidates: Path | None = None  # where to write candidates for the expected pictures
     written: list[Path] = field(default_factory=list)
 
@@ -45,7 +48,13 @@ def _compare_batch(
     batch: Batch, live: "list[Image.Image] | None", obtained: "list[Image.Image]", comparison: Comparison
 ) -> Iterator[PictureRecord]:
     for number, request in enumerate(batch):
-        expected = load_expected(comparison.case, comparison.case_folder, request, comparison.identity)
+        expected = load_expected(
+            comparison.case,
+            comparison.case_folder,
+            request,
+            comparison.identity,
+            latents_sha256=comparison.latents_sha256(request),
+        )
         anchor = live[number] if live is not None else None
         yield _compare(request, anchor, obtained[number], expected, comparison)
 
@@ -63,13 +72,37 @@ def _compare(
     record.stored_problem, record.stored_foreign = expected.problem, expected.foreign
     if comparison.candidates is not None:
         record.stored_problem = _offer_candidate(live, request, record.baseline_clip, comparison)
-    elif expected.picture is not None and expected.sidecar is not None:
-        record.expected_file = _keep(expected.picture, "expected", request, comparison)
-        if comparison.scorer is not None:  # by the present judge: the sidecar's score is only history
-            record.stored_clip = comparison.scorer(expected.picture, request.prompt)
-        if obtained.size == expected.picture.size:
-            record.stored_worst_tile_ssim = ssim(obtained, expected.picture).worst_tile_ssim
+    elif expected.problem is None:
+        _compare_stored(record, expected, obtained, request, comparison)
     return record
+
+
+def _compare_stored(
+    record: PictureRecord, expected: Expected, obtained: "Image.Image", request: Request, comparison: Comparison
+) -> None:
+    """Compare with the accepted picture that fits best."""
+    accepted = [expected, *expected.alternatives]
+    similarities = [
+        ssim(obtained, each.picture).worst_tile_ssim
+        if each.picture is not None and each.picture.size == obtained.size
+        else None
+        for each in accepted
+    ]
+    best = max(range(len(accepted)), key=lambda number: _or_least(similarities[number]))
+    chosen = accepted[best]
+    assert chosen.picture is not None
+    assert chosen.sidecar is not None
+    record.stored_worst_tile_ssim = similarities[best]
+    record.expected_file = _keep(chosen.picture, "expected", request, comparison)
+    if comparison.scorer is not None:  # by the present judge: the sidecar's score is only history
+        record.stored_clip = comparison.scorer(chosen.picture, request.prompt)
+    if len(accepted) > 1:
+        reason = chosen.sidecar.accepted_because or "no reason given"
+        record.stored_choice = f"best of {len(accepted)} accepted: {chosen.path.name} ({reason})"
+
+
+def _or_least(similarity: float | None) -> float:
+    return -math.inf if similarity is None or math.isnan(similarity) else similarity
 
 
 def _compare_live(
@@ -106,17 +139,20 @@ def _write_candidate(live: "Image.Image", request: Request, clip_score: float | 
         live,
         identity=comparison.identity,
         stack=comparison.stack,
-        clip_score=clip_score,
+        scores={} if clip_score is None else {CLIP: clip_score},
+        latents_sha256=comparison.latents_sha256(request),
     )
     comparison.written.append(path)
 
 
 def tripped(obtained: "Image.Image", anchor: "Image.Image | None", request: Request) -> list[str]:
-    """Tripwires that the baseline's own picture, live or stored, does not trip, and a wrong size."""
+    """Tripwires that the baseline's own picture, live or stored, does not trip, and a wrong size or mode."""
     allowed = tripwires(anchor) if anchor is not None else []
     tripped = [name for name in tripwires(obtained) if name not in allowed]
     if obtained.size != (request.width, request.height):
         tripped.append(f"{obtained.width}x{obtained.height} instead of {request.width}x{request.height}")
+    if obtained.mode != "RGB":
+        tripped.append(f"{obtained.mode} instead of RGB")
     return tripped
 
 

@@ -251,10 +251,11 @@ def _stored_check(of: str, picture: PictureRecord, thresholds: Thresholds) -> Ch
     name, path = "stored worst-tile SSIM", picture.expected_file or picture.obtained_file
     if picture.stored_problem is not None:
         return found(name, Outcome.NOT_COMPARABLE, picture.stored_problem, of=of, path=path)
-    obtained = picture.stored_worst_tile_ssim
+    obtained, choice = picture.stored_worst_tile_ssim, picture.stored_choice or ""
     if not picture.stored_foreign:
-        return at_least(name, obtained, thresholds.min_stored_ssim, of=of, path=path)
+        return at_least(name, obtained, thresholds.min_stored_ssim, of=of, note=choice, path=path)
     note = "foreign picture identity: " + ", ".join(picture.stored_foreign)
     if thresholds.foreign_min_stored_ssim is None:
         return found(name, Outcome.NOT_COMPARABLE, f"{note}; the case names no band for it", of=of, path=path)
+    note = f"{note}; {choice}" if choice else note
     return at_least(name, obtained, thresholds.foreign_min_stored_ssim, of=of, note=note, path=path)

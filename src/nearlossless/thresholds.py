@@ -27,9 +27,12 @@ class Thresholds(Strict):
     max_cold_start_s: Seconds | None = Field(None, description="Load and first call with empty caches.")
     max_warm_start_ratio: Ratio | None = Field(None, description="Ceiling of warm / cold first call.")
 
+    because: Reason | None = Field(None, description="Why this table loosens what a more general one requires.")
+
     def overridden_by(self, other: "Thresholds") -> "Thresholds":
-        """These thresholds with those that `other` sets itself in their place."""
-        return Thresholds(**{**self.model_dump(exclude_unset=True), **other.model_dump(exclude_unset=True)})
+        """These thresholds with those that `other` sets itself in their place; reasons stay in their tables."""
+        layers = [layer.model_dump(exclude_unset=True, exclude={"because"}) for layer in (self, other)]
+        return Thresholds(**{**layers[0], **layers[1]})
 
 
 class Override(Strict):

@@ -8,11 +8,12 @@ import pytest
 from PIL import Image
 
 from nearlossless.approval import ApprovalError, Candidate, approve, find_candidates
-from nearlossless.baselines import CANDIDATES, EXPECTED, load_expected, picture_name, read_sidecar, write_expected
+from nearlossless.baselines import CANDIDATES, EXPECTED, load_expected, picture_name, write_expected
 from nearlossless.cases import Case, CaseError
 from nearlossless.environment import PictureIdentity, hardware_folder
 from nearlossless.miniature.world import draw, scene_at
 from nearlossless.pipelines.requests import requests
+from nearlossless.sidecars import read_sidecar
 
 
 class Desk:
@@ -31,7 +32,9 @@ class Desk:
     def write(self, pictures: list[Image.Image]) -> None:
         """Write pictures as candidates for the first requests of the case."""
         for request, picture in zip(requests(self.case.generation), pictures, strict=False):
-            write_expected(self.folder, self.case, request, picture, identity=self.identity, stack={}, clip_score=25.0)
+            write_expected(
+                self.folder, self.case, request, picture, identity=self.identity, stack={}, scores={"clip": 25.0}
+            )
 
     def names(self) -> list[str]:
         """File names of the candidates' pictures."""

@@ -20,13 +20,13 @@ from nearlossless.baselines import (
     load_expected,
     picture_name,
     read_picture,
-    read_sidecar,
     write_expected,
 )
 from nearlossless.cases import Case
 from nearlossless.environment import PictureIdentity
 from nearlossless.miniature.world import draw, scene_at
 from nearlossless.pipelines.requests import Request, requests
+from nearlossless.sidecars import read_sidecar
 
 
 class Store:
@@ -44,7 +44,7 @@ class Store:
                 draw(scene_at(index)),
                 identity=identity,
                 stack={"torch": "2.13"},
-                clip_score=25.0,
+                scores={"clip": 25.0},
             )
 
     def path(self, index: int = 0, suffix: str = ".png") -> Path:
@@ -145,7 +145,7 @@ def test_sidecar_of_another_request_is_refused(store: Store, change: dict[str, A
 
 @pytest.mark.parametrize(
     "change",
-    [{"comment": "x"}, {"schema_version": 2}, {"sha256": None}, {"seed": "many"}, {"identity": {}}],
+    [{"comment": "x"}, {"schema_version": 3}, {"sha256": None}, {"seed": "many"}, {"identity": {}}],
     ids=lambda change: next(iter(change)),
 )
 def test_sidecar_of_another_form_is_refused(store: Store, change: dict[str, Any]) -> None:

@@ -177,7 +177,9 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
     if subject is not None and report.when == "call" and report.passed and item.get_closest_marker("gate"):
         verdict = stopped(_gate_of(item), Outcome.NOT_COMPARABLE, "the test came to an end without a verdict")
         item.config.stash[RUN].conclude(subject, verdict, item.nodeid)
-    if call.excinfo is None or call.excinfo.errisinstance((pytest.skip.Exception, KeyboardInterrupt)):
+    if call.excinfo is None or call.excinfo.errisinstance(
+        (pytest.skip.Exception, pytest.xfail.Exception, KeyboardInterrupt)
+    ):
         return report
     if subject is None or item.get_closest_marker("gate") is None or call.excinfo.errisinstance(pytest.fail.Exception):
         item.config.stash[OTHER_FAILURES].append(item.nodeid)
@@ -188,6 +190,8 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
     concluded = item.config.stash[RUN].conclude(subject, verdict, item.nodeid)
     if known or isinstance(error, AssertionError):
         report.longrepr = f"{concluded.outcome} {concluded.gate}: {concluded.reason}"
+    if concluded.outcome == Outcome.WAIVED:
+        report.outcome, report.wasxfail = "skipped", f"{Outcome.WAIVED} {concluded.reason}"
     return report
 
 

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 _STYLES = {
     Outcome.PASS: "bold green",
+    Outcome.WAIVED: "bold magenta",
     Outcome.REGRESSION: "bold red",
     Outcome.INCONCLUSIVE: "bold yellow",
     Outcome.NOT_COMPARABLE: "bold yellow",
@@ -91,6 +92,8 @@ def _print_subject(console: "Console", subject: SubjectRecord) -> None:
         line = Text(f"{verdict.outcome:<14} ", style=_STYLES[Outcome(verdict.outcome)])
         line.append(f"{verdict.gate}: {_printable(verdict.reason)}".replace("\n", "\n" + " " * 15), style="default")
         console.print(line, soft_wrap=True)
+    for waiver in subject.unneeded_waivers:
+        console.print(Text(_printable(waiver.not_needed)), soft_wrap=True)
     console.print()
 
 

@@ -16,7 +16,7 @@ _PARITY = {
     "largest, compiled": "compiled_max",
     "mean, compiled": "compiled_bias",
 }
-_REDNESS = ("REGRESSION", "NOT_COMPARABLE", "INCONCLUSIVE", "PASS", "NOT_APPLICABLE")
+_REDNESS = ("REGRESSION", "NOT_COMPARABLE", "INCONCLUSIVE", "WAIVED", "PASS", "NOT_APPLICABLE")
 
 
 def _parity_row(step: StepParity) -> tuple[int, list[str], str]:
