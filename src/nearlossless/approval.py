@@ -6,11 +6,11 @@ from pathlib import Path
 
 from nearlossless.atomic import write_bytes, write_text
 from nearlossless.baselines import CANDIDATES, EXPECTED, picture_name, read_picture
-from nearlossless.sidecars import Sidecar, read_sidecar
 from nearlossless.case_files import find_case
 from nearlossless.environment import hardware_folder
 from nearlossless.pipelines.requests import requests
 from nearlossless.record import RECORD_FILE, read_record
+from nearlossless.sidecars import Sidecar, read_sidecar
 
 
 class ApprovalError(Exception):

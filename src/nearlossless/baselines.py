@@ -139,20 +139,27 @@ def _load(path: Path, case: Case, request: Request, identity: PictureIdentity, l
         sidecar = read_sidecar(sidecar_path)
     except (OSError, ValueError) as error:
         return Expected(path=sidecar_path, problem=f"unusable sidecar: {error}")
-    if sidecar.request != request or not sidecar.has_settings_of(case):
-        return Expected(path=sidecar_path, problem="the sidecar describes another prompt, seed, size or setting")
-    if None not in (latents_sha256, sidecar.latents_sha256) and latents_sha256 != sidecar.latents_sha256:
-        versions = f"torch {sidecar.stack.get('torch', 'unknown')}"
-        problem = f"the seed gives other initial latents here than those that it was drawn from ({versions})"
-        return Expected(path=sidecar_path, problem=problem)
     try:
         picture = read_picture(path, (request.width, request.height), sidecar.sha256)
     except (OSError, ValueError) as error:
         return Expected(path=path, problem=f"unusable picture: {error}")
-    foreign = identity.differences(sidecar.identity)
+    problem = _mismatch(sidecar, case, request, identity, latents_sha256)
+    if problem is not None:
+        return Expected(path=sidecar_path, problem=problem)
+    return Expected(path=path, picture=picture, sidecar=sidecar, foreign=identity.differences(sidecar.identity))
+
+
+def _mismatch(
+    sidecar: Sidecar, case: Case, request: Request, identity: PictureIdentity, latents_sha256: str | None
+) -> str | None:
+    if sidecar.request != request or not sidecar.has_settings_of(case):
+        return "the sidecar describes another prompt, seed, size or setting"
     if not identity.is_same_but_for_hardware(sidecar.identity):
-        return Expected(path=path, problem=f"another picture identity: {', '.join(foreign)}")
-    return Expected(path=path, picture=picture, sidecar=sidecar, foreign=foreign)
+        return f"another picture identity: {', '.join(identity.differences(sidecar.identity))}"
+    if None not in (latents_sha256, sidecar.latents_sha256) and latents_sha256 != sidecar.latents_sha256:
+        torch = sidecar.stack.get("torch", "unknown")
+        return f"the seed gives other initial latents here than those that it was drawn from (torch {torch})"
+    return None
 
 
 def encode_png(picture: "Image.Image") -> bytes:

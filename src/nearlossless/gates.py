@@ -117,7 +117,7 @@ def judge_shapes(
 
 
 def _swap_checks(swap: SwapRecord, thresholds: Thresholds, *, is_compared: bool) -> list[Check]:
-    of, least = f"LoRA {swap.lora}", thresholds.min_live_ssim
+    of, least = f"LoRA {swap.lora}", thresholds.live.min_ssim
     checks = [at_most("compiles after a swap", swap.compiles, thresholds.max_compiles_after_warmup, of=of)]
     if swap.problems:
         return [*checks, found("picture", Outcome.REGRESSION, ", ".join(swap.problems), of=of)]
@@ -134,7 +134,7 @@ def _size_check(size: SizeRecord, thresholds: Thresholds) -> Check:
     of = f"{size.width}x{size.height}"
     if size.problems:
         return found("picture", Outcome.REGRESSION, ", ".join(size.problems), of=of)
-    return at_least(LIVE_SSIM, size.live_worst_tile_ssim, thresholds.min_live_ssim, of=of)
+    return at_least(LIVE_SSIM, size.live_worst_tile_ssim, thresholds.live.min_ssim, of=of)
 
 
 def judge_quality(
@@ -221,7 +221,7 @@ def _picture_checks(picture: PictureRecord, thresholds: Thresholds, *, has_basel
     of, path = f"'{picture.prompt}' seed {picture.seed}", picture.obtained_file
     if picture.tripwires:
         return [found("picture", Outcome.REGRESSION, ", ".join(picture.tripwires), of=of, path=path)]
-    live = at_least(LIVE_SSIM, picture.live_worst_tile_ssim, thresholds.min_live_ssim, of=of, path=path)
+    live = at_least(LIVE_SSIM, picture.live_worst_tile_ssim, thresholds.live.min_ssim, of=of, path=path)
     return [
         *([live] if has_baseline else []),
         *_clip_checks(of, picture, thresholds, has_baseline=has_baseline),
@@ -231,7 +231,7 @@ def _picture_checks(picture: PictureRecord, thresholds: Thresholds, *, has_basel
 
 def _clip_checks(of: str, picture: PictureRecord, thresholds: Thresholds, *, has_baseline: bool) -> list[Check]:
     anchors = {"live": picture.baseline_clip} if has_baseline else {}
-    is_comparable = not picture.stored_foreign or thresholds.foreign_min_stored_ssim is not None
+    is_comparable = not picture.stored_foreign or thresholds.foreign.min_ssim is not None
     if picture.stored_problem is None and is_comparable:
         anchors["stored"] = picture.stored_clip
     return [
@@ -253,9 +253,9 @@ def _stored_check(of: str, picture: PictureRecord, thresholds: Thresholds) -> Ch
         return found(name, Outcome.NOT_COMPARABLE, picture.stored_problem, of=of, path=path)
     obtained, choice = picture.stored_worst_tile_ssim, picture.stored_choice or ""
     if not picture.stored_foreign:
-        return at_least(name, obtained, thresholds.min_stored_ssim, of=of, note=choice, path=path)
+        return at_least(name, obtained, thresholds.stored.min_ssim, of=of, note=choice, path=path)
     note = "foreign picture identity: " + ", ".join(picture.stored_foreign)
-    if thresholds.foreign_min_stored_ssim is None:
+    if thresholds.foreign.min_ssim is None:
         return found(name, Outcome.NOT_COMPARABLE, f"{note}; the case names no band for it", of=of, path=path)
     note = f"{note}; {choice}" if choice else note
-    return at_least(name, obtained, thresholds.foreign_min_stored_ssim, of=of, note=note, path=path)
+    return at_least(name, obtained, thresholds.foreign.min_ssim, of=of, note=note, path=path)

@@ -31,7 +31,7 @@ from nearlossless.quality import ssim
 from nearlossless.recipes import Recipe
 from nearlossless.record import ParityRecord
 from nearlossless.selection import Subject
-from nearlossless.thresholds import Thresholds
+from nearlossless.thresholds import Band, Thresholds
 from nearlossless.verdicts import Outcome
 from nearlossless.worker import Job, run
 
@@ -164,7 +164,7 @@ def test_swapped_pictures_of_a_batch_are_caught(pairs: Case, baseline: Any, comp
     draw_pair = drawer(baseline, pairs)
     records = list(compare_pictures(draw_pair, lambda batch: draw_pair(batch)[::-1], comparison))
     assert max(record.live_worst_tile_ssim or 0 for record in records) < 0.9
-    assert judge_quality(records, Thresholds(min_live_ssim=0.9), ParityRecord()).outcome is Outcome.REGRESSION
+    assert judge_quality(records, Thresholds(live=Band(min_ssim=0.9)), ParityRecord()).outcome is Outcome.REGRESSION
 
 
 def test_no_more_than_a_batch_is_held(pairs: Case, comparison: Comparison, picture: Image.Image) -> None:
@@ -211,7 +211,7 @@ def test_sizes_catch_swapped_pictures(
     compiled, _ = compile_beside(baseline, subject, silent)
     sizes = cycle_sizes(baseline, compiled, subject, silent)
     assert max(size.live_worst_tile_ssim or 0 for size in sizes) < 0.9
-    assert judge_shapes(sizes, Thresholds(min_live_ssim=0.9)).outcome is Outcome.REGRESSION
+    assert judge_shapes(sizes, Thresholds(live=Band(min_ssim=0.9))).outcome is Outcome.REGRESSION
 
 
 def test_baseline_that_fails_is_no_fault_of_a_recipe(

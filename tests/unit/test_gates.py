@@ -17,16 +17,20 @@ from nearlossless.gates import (
     judge_startup,
 )
 from nearlossless.record import ParityRecord, PictureRecord, SizeRecord, StepParity
-from nearlossless.thresholds import Thresholds
+from nearlossless.thresholds import Band, Thresholds
 from nearlossless.timing import PairedLatencies
 from nearlossless.verdicts import Outcome, Verdict
 from nearlossless.worker import ProcessRun
 
 QUALITY = Thresholds(
-    max_parity_ratio=1.5, min_live_ssim=0.99, min_stored_ssim=0.98, foreign_min_stored_ssim=0.9, max_clip_drop=0.5
+    max_parity_ratio=1.5,
+    live=Band(min_ssim=0.99),
+    stored=Band(min_ssim=0.98),
+    foreign=Band(min_ssim=0.9),
+    max_clip_drop=0.5,
 )
 ABSENT = ParityRecord(not_applicable="the baseline does not fit this GPU")
-SHAPES = Thresholds(min_live_ssim=0.99)
+SHAPES = Thresholds(live=Band(min_ssim=0.99))
 MakeRun = Callable[..., ProcessRun]
 
 
@@ -225,7 +229,7 @@ def test_foreign_picture_has_its_own_band(similarity: float, outcome: Outcome) -
 
 def test_foreign_picture_without_band_is_not_comparable() -> None:
     """Without a band of its own a foreign picture proves nothing, however alike it is."""
-    thresholds = QUALITY.model_copy(update={"foreign_min_stored_ssim": None})
+    thresholds = QUALITY.model_copy(update={"foreign": Band()})
     verdict = quality_of(thresholds, stored_foreign=["dtype: float32 -> bfloat16"])
     assert verdict.outcome is Outcome.NOT_COMPARABLE
 
@@ -328,7 +332,7 @@ def test_quality_without_baseline_and_pictures_is_not_comparable() -> None:
 def test_shapes_without_baseline_count_compiles(compiles: int, problems: tuple[str, ...], outcome: Outcome) -> None:
     """Without a baseline compiles and broken pictures are judged, and no picture is compared."""
     sizes = [size_record(compiles=compiles, problems=problems)]
-    verdict = judge_shapes(sizes, Thresholds(min_live_ssim=0.99), not_compared=NO_BASELINE)
+    verdict = judge_shapes(sizes, Thresholds(live=Band(min_ssim=0.99)), not_compared=NO_BASELINE)
     assert verdict.outcome is outcome
     assert outcomes_of(verdict)["live worst-tile SSIM"] is Outcome.NOT_APPLICABLE
 
