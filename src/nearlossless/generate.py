@@ -151,6 +151,46 @@ def _cycle(pipeline: Any, case: Case, device: Device, say: Callable[[str], None]
         say(f"{request.width}x{request.height}: {seconds:.3f} s")
 
 
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Flags:
+    """What the command line says of recipe and machine."""
+
+    recipe: str | None = None
+    transform: bool = False
+    quantize: bool = False
+    speedup_t5: bool = False
+    device: str | None = None
+
+
+def generate(
+    baselines: Path,
+    case: str,
+    overrides: Overrides,
+    flags: Flags,
+    *,
+    saved_image: Path,
+    every_size: bool,
+    say: Callable[[str], None],
+) -> tuple[str, list[Row]]:
+    """
+    Choose case, device and recipe as the command line says, and draw.
+
+    Returns:
+        A title that names them, and the rows of the benchmark's table.
+
+    Raises:
+        CaseError: One of them does not exist or does not fit the others.
+        BackendError, BackendUnavailable: As `draw_by_hand`.
+    """
+    chosen = overrides.applied_to(baselines, case)
+    device = choose_device(chosen, flags.device)
+    recipe = choose_recipe(
+        chosen, flags.recipe, transform=flags.transform, quantize=flags.quantize, speedup_t5=flags.speedup_t5
+    )
+    rows = draw_by_hand(chosen, recipe, device, saved_image=saved_image, every_size=every_size, say=say)
+    return f"{chosen.name} / {recipe or 'baseline'} / {device}", rows
+
+
 def draw_by_hand(
     case: Case,
     recipe_name: str | None,

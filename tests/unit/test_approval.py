@@ -46,9 +46,7 @@ class Desk:
 
     def approve(self, reason: str = "first pictures") -> list[Candidate]:
         """Find and approve all."""
-        done: list[Candidate] = []
-        approve(find_candidates(self.report, self.baselines), reason, done.append)
-        return done
+        return approve(find_candidates(self.report, self.baselines), reason)
 
 
 @pytest.fixture
@@ -70,7 +68,7 @@ def test_report_of_another_machine_can_be_approved(desk: Desk, tmp_path: Path, m
     shutil.move(desk.report, tmp_path / "downloaded")
     (tmp_path / "cwd").mkdir()
     monkeypatch.chdir(tmp_path / "cwd")
-    approve(find_candidates(Path("../downloaded"), desk.baselines), "from CI", lambda _: None)
+    approve(find_candidates(Path("../downloaded"), desk.baselines), "from CI")
     assert len(list(desk.target.glob("*.png"))) == 2
 
 
