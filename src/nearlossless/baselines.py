@@ -133,8 +133,10 @@ def load_expected(
 
 def _load(path: Path, case: Case, request: Request, identity: PictureIdentity, latents_sha256: str | None) -> Expected:
     sidecar_path = path.with_suffix(".json")
-    if not path.exists() or not sidecar_path.exists():
-        return Expected(path=path, problem="no expected picture is stored, --update-baselines draws a candidate")
+    missing = [each.name for each in (path, sidecar_path) if not each.exists()]
+    if missing:
+        stored = "no expected picture is stored" if len(missing) == 2 else f"{missing[0]} is missing"
+        return Expected(path=path, problem=f"{stored}, --update-baselines draws a candidate")
     try:
         sidecar = read_sidecar(sidecar_path)
     except (OSError, ValueError) as error:
