@@ -177,11 +177,11 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
     if subject is not None and report.when == "call" and report.passed and item.get_closest_marker("gate"):
         verdict = stopped(_gate_of(item), Outcome.NOT_COMPARABLE, "the test came to an end without a verdict")
         item.config.stash[RUN].conclude(subject, verdict, item.nodeid)
-    if call.excinfo is None or call.excinfo.errisinstance(
-        (pytest.skip.Exception, pytest.xfail.Exception, KeyboardInterrupt)
-    ):
+    if call.excinfo is None or call.excinfo.errisinstance((pytest.skip.Exception, KeyboardInterrupt)):
         return report
-    if subject is None or item.get_closest_marker("gate") is None or call.excinfo.errisinstance(pytest.fail.Exception):
+    is_xfail = call.excinfo.errisinstance(pytest.xfail.Exception)  # of a waived gate, which has its verdict by now
+    is_fail = call.excinfo.errisinstance(pytest.fail.Exception) and not is_xfail
+    if subject is None or item.get_closest_marker("gate") is None or is_fail:
         item.config.stash[OTHER_FAILURES].append(item.nodeid)
         return report
     error = call.excinfo.value
