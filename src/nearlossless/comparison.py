@@ -10,8 +10,12 @@ from nearlossless.atomic import write_bytes
 from nearlossless.baselines import Expected, encode_png, load_expected, picture_name, write_expected
 from nearlossless.cases import Case
 from nearlossless.environment import PictureIdentity
+from nearlossless.metrics.clip import ClipScorer
+from nearlossless.metrics.pixels import Pixels
+from nearlossless.metrics.scores import compare
+from nearlossless.metrics.structure import ssim
+from nearlossless.metrics.tripwires import tripwires
 from nearlossless.pipelines.requests import Batch, Request, batches
-from nearlossless.quality import ClipScorer, ssim, tripwires
 from nearlossless.record import PictureRecord
 from nearlossless.sidecars import CLIP
 
@@ -67,55 +71,54 @@ def _compare(
     record.obtained_file = _keep(obtained, "obtained", request, comparison)
     if comparison.scorer is not None:
         record.obtained_clip = comparison.scorer(obtained, request.prompt)
+    pixels = Pixels(obtained)
     if live is not None:
-        _compare_live(record, live, obtained, request, comparison)
+        _compare_live(record, live, pixels, request, comparison)
     record.stored_problem, record.stored_foreign = expected.problem, expected.foreign
     if comparison.candidates is not None:
         record.stored_problem = _offer_candidate(live, request, record.baseline_clip, comparison)
     elif expected.problem is None:
-        _compare_stored(record, expected, obtained, request, comparison)
+        _compare_stored(record, expected, pixels, request, comparison)
     return record
 
 
 def _compare_stored(
-    record: PictureRecord, expected: Expected, obtained: "Image.Image", request: Request, comparison: Comparison
+    record: PictureRecord, expected: Expected, obtained: Pixels, request: Request, comparison: Comparison
 ) -> None:
     """Compare with the accepted picture that fits best."""
-    accepted = [expected, *expected.alternatives]
-    similarities = [
-        ssim(obtained, each.picture).worst_tile_ssim
-        if each.picture is not None and each.picture.size == obtained.size
-        else None
-        for each in accepted
-    ]
-    best = max(range(len(accepted)), key=lambda number: _or_least(similarities[number]))
-    chosen = accepted[best]
+    accepted = [each for each in (expected, *expected.alternatives) if each.picture is not None]
+    chosen = max(accepted, key=lambda each: _worst_tile(obtained, each)) if len(accepted) > 1 else expected
     assert chosen.picture is not None
     assert chosen.sidecar is not None
-    record.stored_worst_tile_ssim = similarities[best]
     record.expected_file = _keep(chosen.picture, "expected", request, comparison)
     if comparison.scorer is not None:  # by the present judge: the sidecar's score is only history
         record.stored_clip = comparison.scorer(chosen.picture, request.prompt)
+    if (obtained.width, obtained.height) == chosen.picture.size:
+        record.stored_worst_tile_ssim = compare(obtained, Pixels(chosen.picture)).worst_tile_ssim
     if len(accepted) > 1:
         reason = chosen.sidecar.accepted_because or "no reason given"
         record.stored_choice = f"best of {len(accepted)} accepted: {chosen.path.name} ({reason})"
 
 
-def _or_least(similarity: float | None) -> float:
-    return -math.inf if similarity is None or math.isnan(similarity) else similarity
+def _worst_tile(obtained: Pixels, accepted: Expected) -> float:
+    """SSIM of the worst tile; lowest where there is none."""
+    if accepted.picture is None or (obtained.width, obtained.height) != accepted.picture.size:
+        return -math.inf
+    similarity = ssim(obtained, Pixels(accepted.picture)).worst_tile_ssim
+    return -math.inf if math.isnan(similarity) else similarity
 
 
 def _compare_live(
-    record: PictureRecord, live: "Image.Image", obtained: "Image.Image", request: Request, comparison: Comparison
+    record: PictureRecord, live: "Image.Image", obtained: Pixels, request: Request, comparison: Comparison
 ) -> None:
     record.baseline_file = _keep(live, "baseline", request, comparison)
     if comparison.scorer is not None:
         record.baseline_clip = comparison.scorer(live, request.prompt)
-    if obtained.size == live.size:
-        similarity = ssim(obtained, live)
-        record.live_mean_ssim = similarity.mean_ssim
-        record.live_worst_tile_ssim = similarity.worst_tile_ssim
-        record.live_worst_tile_xywh = similarity.worst_tile_xywh
+    if (obtained.width, obtained.height) == live.size:
+        scores = compare(obtained, Pixels(live))
+        record.live_mean_ssim = scores.mean_ssim
+        record.live_worst_tile_ssim = scores.worst_tile_ssim
+        record.live_worst_tile_xywh = scores.worst_tile_xywh
 
 
 def _offer_candidate(
@@ -171,7 +174,7 @@ def batch_ssim(obtained: Sequence["Image.Image"], live: Sequence["Image.Image"] 
     pairs = list(zip(obtained, live, strict=True))
     if any(mine.size != theirs.size for mine, theirs in pairs):
         return None
-    return min(ssim(mine, theirs).worst_tile_ssim for mine, theirs in pairs)
+    return min(ssim(Pixels(mine), Pixels(theirs)).worst_tile_ssim for mine, theirs in pairs)
 
 
 def _keep(picture: "Image.Image", kind: str, request: Request, comparison: Comparison) -> str:

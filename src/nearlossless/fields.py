@@ -6,7 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 Device = Literal["cpu", "cuda"]
 Gate = Literal["speedup", "memory", "quality", "shapes", "startup"]
-NotApplicable = Literal[Gate, "parity"]
+NotApplicable = Literal[Gate, "parity", "replay"]
 GATES: tuple[Gate, ...] = ("speedup", "memory", "quality", "shapes", "startup")
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]*$")]
 Reason = Annotated[str, Field(min_length=10)]

@@ -38,6 +38,9 @@ class Thresholds(Strict):
     live: Band = Field(Band(), description="Of each picture against the live baseline's.")
     stored: Band = Field(Band(), description="Of each picture against the stored one.")
     foreign: Band = Field(Band(), description="Of each picture against one that other hardware stored.")
+    max_embedding_error: Ratio | None = Field(
+        None, description="Relative RMS error of embeddings; None: what an encoder rounds, quantized ones need more."
+    )
     max_clip_drop: float | None = Field(
         None, ge=0, le=100, description="Paired drop of the CLIP score of any picture, in points of 100."
     )

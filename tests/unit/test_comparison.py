@@ -10,9 +10,10 @@ from nearlossless.cases import Case
 from nearlossless.comparison import Comparison, compare_pictures, tripped
 from nearlossless.environment import PictureIdentity
 from nearlossless.gates import judge_quality
+from nearlossless.metrics.pixels import Pixels
+from nearlossless.metrics.structure import ssim
 from nearlossless.miniature.world import draw, scene_at
 from nearlossless.pipelines.requests import requests
-from nearlossless.quality import ssim
 from nearlossless.record import ParityRecord, PictureRecord
 from nearlossless.sidecars import read_sidecar
 from nearlossless.thresholds import Thresholds
@@ -109,7 +110,7 @@ def test_best_is_that_of_the_highest_worst_tile(comparison: Comparison) -> None:
     store(comparison, near, "a little blurred", 4)
     drawn = MAIN.filter(ImageFilter.GaussianBlur(0.7))
     record = obtained(drawn, comparison)
-    scores = [ssim(drawn, each).worst_tile_ssim for each in (MAIN, MODE, near)]
+    scores = [ssim(Pixels(drawn), Pixels(each)).worst_tile_ssim for each in (MAIN, MODE, near)]
     assert record.stored_worst_tile_ssim == max(scores) == scores[2]
     assert "(a little blurred)" in str(record.stored_choice)
     assert record.expected_file is not None

@@ -47,7 +47,8 @@ class Change:
 
 def compare(candidate: Candidate) -> Change:
     """Read both pictures of a candidate and compare them; an expected picture that is unusable is left out."""
-    from nearlossless.quality import ssim
+    from nearlossless.metrics.pixels import Pixels
+    from nearlossless.metrics.structure import ssim
 
     size = (candidate.sidecar.width, candidate.sidecar.height)
     new = read_picture(candidate.source, size, candidate.sidecar.sha256)
@@ -59,7 +60,8 @@ def compare(candidate: Candidate) -> Change:
         ("new", _data_url(new)),
         (f"difference, {AMPLIFICATION} times", _data_url(_difference(old, new))),
     ]
-    return Change(candidate=candidate, worst_tile_ssim=ssim(new, old).worst_tile_ssim, figures=figures)
+    worst_tile_ssim = ssim(Pixels(new), Pixels(old)).worst_tile_ssim
+    return Change(candidate=candidate, worst_tile_ssim=worst_tile_ssim, figures=figures)
 
 
 def _expected(candidate: Candidate, size: tuple[int, int]) -> "Image.Image | None":
