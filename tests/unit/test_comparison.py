@@ -14,7 +14,7 @@ from nearlossless.metrics.pixels import Pixels
 from nearlossless.metrics.structure import ssim
 from nearlossless.miniature.world import draw, scene_at
 from nearlossless.pipelines.requests import requests
-from nearlossless.record import ParityRecord, PictureRecord
+from nearlossless.record import ParityRecord, PictureRecord, ReplayRecord
 from nearlossless.sidecars import read_sidecar
 from nearlossless.thresholds import Thresholds
 from nearlossless.verdicts import Outcome
@@ -72,7 +72,9 @@ def obtained(picture: Image.Image, comparison: Comparison) -> PictureRecord:
 def stored_check(record: PictureRecord, floor: float = 0.98) -> tuple[Outcome, str]:
     """Outcome and note of the comparison with what is stored."""
     thresholds = Thresholds.model_validate({"stored": {"min_ssim": floor}})
-    verdict = judge_quality([record], thresholds, ParityRecord(), baseline_does_not_fit="no baseline here")
+    verdict = judge_quality(
+        [record], thresholds, ParityRecord(), ReplayRecord(), baseline_does_not_fit="no baseline here"
+    )
     (check,) = [check for check in verdict.checks if check.name.startswith("stored")]
     return check.outcome, check.note
 
