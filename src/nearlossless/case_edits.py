@@ -38,32 +38,25 @@ def with_thresholds(
     header = f'[overrides."{hardware}".recipes.{recipe}]'
     try:
         document = tomlkit.parse(text)
-        table = document
-        for key in ("overrides", hardware, "recipes", recipe):
-            if key not in table:
-                table[key] = tomlkit.table(is_super_table=key != recipe)
-            table = table[key]
-            if isinstance(table, InlineTable):
-                raise EditError(f"write '{key}' as a table of its own, {header}, so that comments find a place in it")
+        table = _table_of(document, ("overrides", hardware, "recipes", recipe), header)
         standing = {name for name in values if _stands_in(table, name.split("."))}
-        present = sorted(standing - set(replaced))
-        if present:
+        if present := sorted(standing - set(replaced)):
             raise EditError(f"{header} already has {', '.join(present)}; nothing is overwritten")
-        if "because" in table:
-            table.add(tomlkit.comment(one_line(because)))
-        else:
-            table.add("because", one_line(because))
-        for name, (value, basis) in values.items():
-            item = tomlkit.item(value)
-            item.comment(one_line(basis))
-            if name in standing:
-                _replace(table, name.split("."), item)
-            else:
-                table.add(tomlkit.key(name.split(".")), item)
-        table.add(tomlkit.nl())
+        _fill(table, values, standing, because)
         return tomlkit.dumps(document).rstrip("\n") + "\n"
     except (TOMLKitError, AttributeError, TypeError, ValueError) as error:
         raise EditError(f"{header} cannot be added ({error}); add the lines by hand") from error
+
+
+def _table_of(document: Any, path: tuple[str, ...], header: str) -> Any:
+    table = document
+    for number, key in enumerate(path, start=1):
+        if key not in table:
+            table[key] = tomlkit.table(is_super_table=number < len(path))
+        table = table[key]
+        if isinstance(table, InlineTable):
+            raise EditError(f"write '{key}' as a table of its own, {header}, so that comments find a place in it")
+    return table
 
 
 def _stands_in(table: Any, path: list[str]) -> bool:
@@ -72,6 +65,21 @@ def _stands_in(table: Any, path: list[str]) -> bool:
             return False
         table = table[key]
     return True
+
+
+def _fill(table: Any, values: Mapping[str, tuple[float, str]], standing: Collection[str], because: str) -> None:
+    if "because" in table:
+        table.add(tomlkit.comment(one_line(because)))
+    else:
+        table.add("because", one_line(because))
+    for name, (value, basis) in values.items():
+        item = tomlkit.item(value)
+        item.comment(one_line(basis))
+        if name in standing:
+            _replace(table, name.split("."), item)
+        else:
+            table.add(tomlkit.key(name.split(".")), item)
+    table.add(tomlkit.nl())
 
 
 def _replace(table: Any, path: list[str], item: Any) -> None:

@@ -85,19 +85,14 @@ def generate(
     from nearlossless import generate as by_hand
     from nearlossless.backends import BackendError, BackendUnavailable
     from nearlossless.cases import CaseError
-    from nearlossless.report.console import render_table
 
+    steps, guidance = num_inference_steps, guidance_scale
     overrides = by_hand.Overrides(
-        prompt=prompt,
-        seed=seed,
-        height=height,
-        width=width,
-        steps=num_inference_steps,
-        guidance_scale=guidance_scale,
+        prompt=prompt, seed=seed, height=height, width=width, steps=steps, guidance_scale=guidance
     )
     flags = by_hand.Flags(recipe=recipe, transform=transform, quantize=quantize, speedup_t5=speedup_t5, device=device)
     try:
-        title, rows = by_hand.generate(
+        table = by_hand.generate(
             baselines,
             case,
             overrides,
@@ -105,11 +100,11 @@ def generate(
             saved_image=saved_image,
             every_size=run_multiple_resolutions,
             say=lambda text: typer.echo(text, err=True),
+            colour=sys.stdout.isatty(),
         )
     except (CaseError, BackendError, BackendUnavailable, OSError) as error:
         raise fail(error) from None
-    typer.echo(render_table(rows, title=title, colour=sys.stdout.isatty()))
-    typer.echo(f"picture: {saved_image}")
+    typer.echo(f"{table}\npicture: {saved_image}")
 
 
 @app.command()

@@ -20,6 +20,7 @@ from nearlossless.pipelines.compiling import build_compiled
 from nearlossless.pipelines.drawing import draw
 from nearlossless.pipelines.loading import build_baseline
 from nearlossless.pipelines.requests import Request, requests, size_requests
+from nearlossless.report.console import render_table
 from nearlossless.report.table import Row
 from nearlossless.timing import synchronizer, timed
 
@@ -171,12 +172,13 @@ def generate(
     saved_image: Path,
     every_size: bool,
     say: Callable[[str], None],
-) -> tuple[str, list[Row]]:
+    colour: bool,
+) -> str:
     """
     Choose case, device and recipe as the command line says, and draw.
 
     Returns:
-        A title that names them, and the rows of the benchmark's table.
+        The benchmark's table as text.
 
     Raises:
         CaseError: One of them does not exist or does not fit the others.
@@ -188,7 +190,7 @@ def generate(
         chosen, flags.recipe, transform=flags.transform, quantize=flags.quantize, speedup_t5=flags.speedup_t5
     )
     rows = draw_by_hand(chosen, recipe, device, saved_image=saved_image, every_size=every_size, say=say)
-    return f"{chosen.name} / {recipe or 'baseline'} / {device}", rows
+    return render_table(rows, title=f"{chosen.name} / {recipe or 'baseline'} / {device}", colour=colour)
 
 
 def draw_by_hand(

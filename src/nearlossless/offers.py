@@ -14,7 +14,7 @@ from nearlossless.cases import Case
 from nearlossless.environment import Fingerprint, hardware_folder
 from nearlossless.fields import Device
 from nearlossless.proposals import Proposal, proposals, tighter
-from nearlossless.record import RECORD_FILE, Record, SubjectRecord, now, read_record
+from nearlossless.record import RECORD_FILE, Record, RecordError, SubjectRecord, now, read_record
 from nearlossless.verdicts import Outcome
 
 LARGEST_RECORD = 1 << 26
@@ -117,7 +117,10 @@ def _kept(hardware: Path, subject: SubjectRecord, record: Record) -> SubjectReco
     path = _record_path(hardware, subject.recipe)
     if not path.exists():
         return None
-    former = read_record(path)
+    try:
+        former = read_record(path)
+    except RecordError:  # of an earlier version: nothing to tighten by, and no reason to refuse an approval
+        return None
     found = [each for each in former.subjects if each.title == subject.title]
     return found[0] if found and former.started != record.started else None
 
