@@ -16,6 +16,7 @@ from nearlossless.baselines import (
     read_picture,
 )
 from nearlossless.case_files import find_case
+from nearlossless.cases import Case
 from nearlossless.environment import hardware_folder
 from nearlossless.pipelines.requests import requests
 from nearlossless.record import RECORD_FILE, read_record
@@ -116,15 +117,10 @@ def _candidates(root: Path, baselines: Path) -> Iterator[Candidate]:
             raise ApprovalError(f"{links[0]}: is a link")
         try:
             sidecar = read_sidecar(sidecar_path)
+            _check_belongs(sidecar, case, hardware, picture_path.stem)  # before anything is decoded
             read_picture(picture_path, (sidecar.width, sidecar.height), sidecar.sha256)
         except (OSError, ValueError) as error:
             raise ApprovalError(f"{sidecar_path}: {error}") from None
-        if hardware_folder(sidecar.identity.hardware, sidecar.identity.dtype) != hardware:
-            raise ApprovalError(f"{sidecar_path}: was drawn on other hardware than its folder says")
-        if sidecar.request not in requests(case.generation):
-            raise ApprovalError(f"{sidecar_path}: case '{case.name}' draws no such picture")
-        if picture_name(sidecar.request) != picture_path.stem:
-            raise ApprovalError(f"{sidecar_path}: describes another picture, {picture_name(sidecar.request)}")
         expected = baselines / case.name / hardware / EXPECTED / picture_path.name
         yield Candidate(
             case=case_name,
@@ -136,6 +132,15 @@ def _candidates(root: Path, baselines: Path) -> Iterator[Candidate]:
             target=expected,
             former=_former(expected.with_suffix(".json")),
         )
+
+
+def _check_belongs(sidecar: Sidecar, case: Case, hardware: str, name: str) -> None:
+    if hardware_folder(sidecar.identity.hardware, sidecar.identity.dtype) != hardware:
+        raise ValueError("was drawn on other hardware than its folder says")
+    if sidecar.request not in requests(case.generation) or not sidecar.has_settings_of(case):
+        raise ValueError(f"case '{case.name}' draws no such picture, or with other settings")
+    if picture_name(sidecar.request) != name:
+        raise ValueError(f"describes another picture, {picture_name(sidecar.request)}")
 
 
 def _former(path: Path) -> Sidecar | None:

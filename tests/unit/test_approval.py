@@ -172,6 +172,17 @@ def test_huge_candidate_is_refused(desk: Desk) -> None:
     assert desk.is_untouched()
 
 
+@pytest.mark.parametrize("change", [{"guidance_scale": 9.0}, {"batch_size": 4}, {"steps": 3}, {"seed": 99}])
+def test_candidate_of_other_settings_is_refused(desk: Desk, change: dict[str, object]) -> None:
+    """A candidate that the case as it is here would not draw could never be compared, so it is refused."""
+    path = (desk.folder / desk.names()[0]).with_suffix(".json")
+    content = json.loads(path.read_text(encoding="utf-8")) | change
+    path.write_text(json.dumps(content), encoding="utf-8")
+    with pytest.raises(ApprovalError, match="draws no such picture"):
+        desk.approve()
+    assert desk.is_untouched()
+
+
 def test_former_picture_is_told(desk: Desk) -> None:
     """A candidate knows the picture that it replaces; a new one knows none."""
     first = desk.approve()
