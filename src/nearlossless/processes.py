@@ -9,10 +9,10 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, Self
 
 from nearlossless.backends import BackendError, BackendUnavailable
 from nearlossless.cases import CaseError
@@ -27,6 +27,10 @@ _TOLD: dict[str, type[Exception]] = {kind.__name__: kind for kind in (BackendErr
 
 class WorkerError(Exception):
     """The process failed, died or ran out of time; the message carries what it last said."""
+
+
+class OutOfMemory(WorkerError):
+    """What the process was to hold does not fit the GPU's memory beside what lies there already."""
 
 
 def child_environment(extra: Mapping[str, str]) -> dict[str, str]:
@@ -52,6 +56,87 @@ def _follow(stdout: IO[str], events: "queue.Queue[dict[str, Any] | None]") -> No
         events.put(None)
 
 
+class WorkerProcess:
+    """
+    A process that is asked in lines and answers in the events that `worker.py` describes.
+
+    It is to be closed, by `with` or by hand; should this process end before, it notices.
+    """
+
+    def __init__(self, command: Sequence[str], *, environment: Mapping[str, str]) -> None:
+        self.phase = "start"
+        self._stderr = tempfile.TemporaryFile()
+        self._process = subprocess.Popen(
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._stderr,
+            text=True,
+            env=dict(environment),
+            start_new_session=True,  # so that its own children can be ended with it
+        )
+        self._events: queue.Queue[dict[str, Any] | None] = queue.Queue()
+        threading.Thread(target=_follow, args=(self._process.stdout, self._events), daemon=True).start()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End it and whatever it started."""
+        with suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.wait()
+        for pipe in (self._process.stdin, self._process.stdout, self._stderr):
+            with suppress(OSError):  # what it never read
+                pipe.close()  # type: ignore[union-attr]
+
+    def ask(self, line: str, *, time_limit_s: float, progress: Callable[[str], None] = lambda _phase: None) -> Any:
+        """
+        Send one line and wait for its result.
+
+        Raises:
+            BackendError, BackendUnavailable, CaseError: As they were raised in the process.
+            OutOfMemory: The GPU's memory did not suffice.
+            WorkerError: It failed in another way, ended by itself, or is still busy at the limit.
+        """
+        assert self._process.stdin is not None
+        with suppress(BrokenPipeError):  # it is gone: the end of its output says so below
+            self._process.stdin.write(line + "\n")
+            self._process.stdin.flush()  # it stays open: its end tells the worker that this process is gone
+        try:
+            return self._answer(time.monotonic() + time_limit_s, progress)
+        except WorkerError as error:
+            raise type(error)(f"{error}\n{tail(self._stderr)}".strip()) from None
+
+    def _answer(self, deadline: float, progress: Callable[[str], None]) -> Any:
+        while True:
+            try:
+                event = self._events.get(timeout=max(0.0, deadline - time.monotonic()))
+            except queue.Empty:
+                raise WorkerError(f"still in phase '{self.phase}' at the time limit") from None
+            if event is None:
+                raise WorkerError(f"the process ended in phase '{self.phase}' {_exit_code(self._process)}")
+            if "phase" in event:
+                self.phase = event["phase"]
+                progress(self.phase)
+            elif "error" in event:
+                raise _raised(event, self.phase)
+            else:
+                return event["result"]
+
+
+def _raised(event: Mapping[str, Any], phase: str) -> Exception:
+    """The exception that an event tells of."""
+    if event.get("out_of_memory"):
+        return OutOfMemory(f"in phase '{phase}': {event['error']}")
+    if event["kind"] in _TOLD:
+        return _TOLD[event["kind"]](event["error"])
+    return WorkerError(f"in phase '{phase}': {event['kind']}: {event['error']}")
+
+
 def run_worker(
     job: Job,
     *,
@@ -72,56 +157,10 @@ def run_worker(
         BackendError, BackendUnavailable, CaseError: As they were raised in the process.
         WorkerError: It failed in another way, ended by itself, or was killed at the limit.
     """
-    deadline = time.monotonic() + time_limit_s
-    with tempfile.TemporaryFile() as stderr:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "nearlossless.worker"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=stderr,
-            text=True,
-            env=child_environment(environment),
-            start_new_session=True,  # so that its own children can be ended with it
-        )
-        try:
-            return _converse(process, job, progress, deadline)
-        except WorkerError as error:
-            raise WorkerError(f"{error}\n{tail(stderr)}".strip()) from None
-        finally:
-            with suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
-
-
-def _converse(
-    process: "subprocess.Popen[str]", job: Job, progress: Callable[[str], None], deadline: float
-) -> ProcessRun:
-    assert process.stdin is not None
-    assert process.stdout is not None
-    try:
-        process.stdin.write(job.model_dump_json() + "\n")
-        process.stdin.flush()  # it stays open: its end tells the worker that this process is gone
-    except BrokenPipeError:
-        pass  # it died at once: the end of its output says so below
-    events: queue.Queue[dict[str, Any] | None] = queue.Queue()
-    threading.Thread(target=_follow, args=(process.stdout, events), daemon=True).start()
-    phase = "start"
-    while True:
-        try:
-            event = events.get(timeout=max(0.0, deadline - time.monotonic()))
-        except queue.Empty:
-            raise WorkerError(f"still in phase '{phase}' at the time limit") from None
-        if event is None:
-            raise WorkerError(f"the process ended in phase '{phase}' {_exit_code(process)}")
-        if "phase" in event:
-            phase = event["phase"]
-            progress(phase)
-        elif "error" in event:
-            if event["kind"] in _TOLD:
-                raise _TOLD[event["kind"]](event["error"])
-            raise WorkerError(f"in phase '{phase}': {event['kind']}: {event['error']}")
-        else:
-            return ProcessRun.model_validate(event["result"])
+    command = [sys.executable, "-m", "nearlossless.worker"]
+    with WorkerProcess(command, environment=child_environment(environment)) as process:
+        answer = process.ask(job.model_dump_json(), time_limit_s=time_limit_s, progress=progress)
+        return ProcessRun.model_validate(answer)
 
 
 def _exit_code(process: "subprocess.Popen[str]") -> str:

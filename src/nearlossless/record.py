@@ -11,6 +11,7 @@ from nearlossless.effect import Effect
 from nearlossless.environment import Fingerprint
 from nearlossless.metrics.scores import Scores
 from nearlossless.references import Reference
+from nearlossless.stacks import StackComparison
 from nearlossless.thresholds import Band, Thresholds
 from nearlossless.waivers import Waiver
 from nearlossless.worker import ProcessRun
@@ -183,6 +184,7 @@ class SubjectRecord(_Part):
     effect: Effect | None = None  # of the recipe on the session's pipeline
     sizes: list[SizeRecord] = Field(default_factory=list)
     swaps: list[SwapRecord] = Field(default_factory=list)
+    stacks: StackComparison | None = None  # beside another environment, where one was named
     references: dict[str, tuple[Reference, ...]] = Field(default_factory=dict)
     waivers: tuple[Waiver, ...] = ()  # those of the case that are about this recipe and device
 

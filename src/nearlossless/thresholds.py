@@ -48,6 +48,12 @@ class Thresholds(Strict):
     max_compiles_after_warmup: int | None = Field(0, ge=0, description="Compiles while the sizes are cycled.")
     max_cold_start_s: Seconds | None = Field(None, description="Load and first call with empty caches.")
     max_warm_start_ratio: Ratio | None = Field(None, description="Ceiling of warm / cold first call.")
+    max_stack_slowdown: float | None = Field(
+        None, ge=0, lt=1, description="Share of the other stack's speed that may be lost here (`--against`)."
+    )
+    max_stack_memory_ratio: Ratio | None = Field(
+        None, description="Ceiling of the steady peak here / in the other stack (`--against`)."
+    )
     because: Reason | None = Field(None, description="Why this table loosens what a more general one requires.")
 
     def overridden_by(self, other: "Thresholds") -> "Thresholds":

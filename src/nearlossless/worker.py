@@ -60,23 +60,29 @@ class ProcessRun(BaseModel):
     fingerprint: Fingerprint | None = None
 
 
+def build(job: Job) -> Any:
+    """The job's pipeline, alone in memory."""
+    from nearlossless.pipelines.compiling import build_alone
+    from nearlossless.pipelines.loading import build_baseline
+
+    if job.recipe is None:
+        return build_baseline(job.case, job.device)
+    return build_alone(job.case, job.recipe, job.device)
+
+
 def run(job: Job, tell: Any) -> ProcessRun:
     """Load, first call, steady calls, each of one batch, timed and with its memory peak."""
     start = time.perf_counter()
     tell("load")
     from nearlossless.memory import peak_meter
-    from nearlossless.pipelines.compiling import build_alone
     from nearlossless.pipelines.drawing import draw_batch
-    from nearlossless.pipelines.loading import build_baseline, fingerprint_of
+    from nearlossless.pipelines.loading import fingerprint_of
     from nearlossless.pipelines.requests import batches, short_batch
     from nearlossless.shapes import counted_compiles
     from nearlossless.timing import synchronizer, timed
 
     meter, synchronize = peak_meter(job.device), synchronizer(job.device)
-    if job.recipe is None:
-        pipeline = build_baseline(job.case, job.device)
-    else:
-        pipeline = build_alone(job.case, job.recipe, job.device)
+    pipeline = build(job)
     synchronize()
     load_s, load_peak = time.perf_counter() - start, meter.read()
     batch = batches(job.case.generation)[0]

@@ -1,4 +1,8 @@
-"""The five questions: what was measured, held against a case's thresholds, gives a verdict. Pure, like `verdicts`."""
+"""
+The five questions, and three of another stack: what was measured, held against thresholds, gives a verdict.
+
+Pure, like `verdicts`.
+"""
 
 from nearlossless.gates.memory import GIB, judge_memory
 from nearlossless.gates.parity import PARITY, is_parity_regression, parity_checks
@@ -6,6 +10,7 @@ from nearlossless.gates.quality import judge_quality
 from nearlossless.gates.replay import replay_checks
 from nearlossless.gates.shapes import judge_shapes
 from nearlossless.gates.speedup import judge_speedup
+from nearlossless.gates.stacks import judge_stack_memory, judge_stack_pictures, judge_stack_speed
 from nearlossless.gates.startup import judge_startup
 
 __all__ = [
@@ -16,6 +21,9 @@ __all__ = [
     "judge_quality",
     "judge_shapes",
     "judge_speedup",
+    "judge_stack_memory",
+    "judge_stack_pictures",
+    "judge_stack_speed",
     "judge_startup",
     "parity_checks",
     "replay_checks",

@@ -2,7 +2,7 @@
 
 from nearlossless.metrics.scores import Scores
 from nearlossless.thresholds import Band
-from nearlossless.verdicts import Check, at_least, at_most
+from nearlossless.verdicts import Check, Outcome, at_least, at_most, found
 
 SSIM = "worst-tile SSIM"
 LIVE_SSIM = f"live {SSIM}"
@@ -48,3 +48,11 @@ def band_checks(
         for name, obtained, threshold, unit in figures
         if threshold is not None or name == SSIM
     ]
+
+
+def count_checks(anchor: str, band: Band, pictures: int) -> list[Check]:
+    """A band was set for the worst of so many pictures; the worst of more is worse by chance alone."""
+    if band.pictures is None or pictures <= band.pictures:
+        return []
+    note = f"set for {band.pictures} pictures, {pictures} were drawn: calibrate it anew"
+    return [found(f"{anchor} band", Outcome.NOT_COMPARABLE, note)]

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
-from nearlossless.gates.bands import LIVE_SSIM, SSIM, band_checks
+from nearlossless.gates.bands import LIVE_SSIM, SSIM, band_checks, count_checks
 from nearlossless.gates.parity import parity_checks
 from nearlossless.gates.replay import replay_checks
 from nearlossless.metrics.scores import Scores
@@ -51,20 +51,8 @@ def judge_quality(
     allowed = with_margin(noise) if noise is not None and is_exact else None
     for picture in pictures:
         checks += _picture_checks(picture, thresholds, allowed, has_baseline=baseline_does_not_fit is None)
-    return verdict("quality", checks + _count_checks(len(pictures), thresholds))
-
-
-def _count_checks(pictures: int, thresholds: Thresholds) -> list[Check]:
-    """A band was set for the worst of so many pictures; the worst of more is worse by chance alone."""
-    return [
-        found(
-            f"{anchor} band",
-            Outcome.NOT_COMPARABLE,
-            f"set for {band.pictures} pictures, {pictures} were drawn: calibrate it anew",
-        )
-        for anchor, band in (("live", thresholds.live), ("stored", thresholds.stored))
-        if band.pictures is not None and pictures > band.pictures
-    ]
+    checks += count_checks("live", thresholds.live, len(pictures))
+    return verdict("quality", checks + count_checks("stored", thresholds.stored, len(pictures)))
 
 
 def _picture_checks(

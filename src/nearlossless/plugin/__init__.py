@@ -17,7 +17,8 @@ import pytest
 
 from nearlossless.backends import BackendError, BackendUnavailable
 from nearlossless.cases import CaseError
-from nearlossless.fields import GATES
+from nearlossless.fields import GATES, STACK_GATES
+from nearlossless.interpreters import find_interpreter
 from nearlossless.measuring import BaselineError
 from nearlossless.pipelines.compiling import BaselineChanged
 from nearlossless.plugin.options import DEFAULT_REPORT, add_options
@@ -49,7 +50,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     """Markers, and the run that all fixtures share."""
     config.addinivalue_line("markers", "gpu: runs on CUDA; set by itself on cases collected for cuda")
-    config.addinivalue_line("markers", f"gate(name): asks one question of a recipe; one of {', '.join(GATES)}")
+    config.addinivalue_line(
+        "markers", f"gate(name): asks one question of a recipe; one of {', '.join(GATES + STACK_GATES)}"
+    )
     report = config.getoption("report_dir") or config.rootpath / DEFAULT_REPORT
     config.stash[RUN] = Run(Path(report).absolute())
     config.stash[OTHER_FAILURES] = []
@@ -116,6 +119,10 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     """Subject by subject, and in each the gates with processes of their own before any pipeline is built."""
     if SELECTION_ERROR in config.stash:
         raise pytest.UsageError(config.stash[SELECTION_ERROR])
+    if config.getoption("against") is None:
+        _leave_out_other_stacks(config, items)
+    elif find_interpreter(config.getoption("against")) is None:
+        raise pytest.UsageError(f"--against {config.getoption('against')}: is no program that can be run")
     first_seen: dict[str, int] = {}
 
     def place(item: pytest.Item) -> tuple[int, bool]:
@@ -126,6 +133,14 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         return (rank, "baseline_pipeline" in getattr(item, "fixturenames", ()))
 
     items.sort(key=place)
+
+
+def _leave_out_other_stacks(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Without another stack, gates that compare with one are none of this run's: not even skipped."""
+    left_out = [item for item in items if "other_stack" in getattr(item, "fixturenames", ())]
+    if left_out:
+        items[:] = [item for item in items if item not in left_out]
+        config.hook.pytest_deselected(items=left_out)
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:

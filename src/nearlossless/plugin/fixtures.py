@@ -6,6 +6,7 @@ What gate tests ask for by name: a subject, its pipelines and processes, and wha
     compiled_pipeline   the same case under the recipe
     speeds, sizes, pictures
                         what was measured with both, also left in the record
+    other_stack         the same recipe in another environment and here, in turn (only with --against)
     gate                takes the verdict
 """
 
@@ -22,6 +23,7 @@ from nearlossless.processes import cache_environment
 from nearlossless.progress import Progress
 from nearlossless.record import ParityRecord, Speeds, SubjectRecord
 from nearlossless.selection import Subject
+from nearlossless.stacks import StackComparison
 from nearlossless.verdicts import Outcome, Verdict
 
 Concluding = Callable[[Verdict], Verdict]
@@ -78,6 +80,30 @@ def process_runs(
     if fingerprint is not None:
         subject_record.fingerprint = fingerprint.with_variables(subject.recipe.environment)
     return runs
+
+
+@pytest.fixture(scope="session")
+def other_stack(
+    subject: Subject,
+    subject_record: SubjectRecord,
+    cache_folder: Path,
+    progress: Progress,
+    request: pytest.FixtureRequest,
+) -> StackComparison:
+    """Both stacks in turn, each in a worker process, while no session pipeline is resident."""
+    from nearlossless.interpreters import check_interpreter, find_interpreter
+    from nearlossless.measuring.other_stack import both_stacks, compare_stacks
+
+    there = find_interpreter(request.config.getoption("against"))
+    assert there is not None
+    check_interpreter(there)
+    with both_stacks(there, Path(sys.executable), subject, cache_folder) as stacks:
+        folder = request.config.stash[RUN].folder
+        subject_record.stacks = compare_stacks(stacks, subject, progress, report_folder=folder)
+    if subject_record.fingerprint is None:
+        found = subject_record.stacks.here.fingerprint
+        subject_record.fingerprint = found.with_variables(subject.recipe.environment)
+    return subject_record.stacks
 
 
 @pytest.fixture(scope="session")

@@ -30,6 +30,11 @@ def add_options(parser: pytest.Parser) -> None:
         help="try a backend on the cases without editing a file, under their default thresholds",
     )
     group.addoption(
+        "--against",
+        metavar="PYTHON",
+        help="interpreter of another environment: is this one slower, larger, or does it draw differently?",
+    )
+    group.addoption(
         "--baselines", type=Path, metavar="DIR", help="folder of case folders (default: baselines in the root folder)"
     )
     group.addoption(
