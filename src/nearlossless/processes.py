@@ -65,8 +65,8 @@ class WorkerProcess:
 
     def __init__(self, command: Sequence[str], *, environment: Mapping[str, str]) -> None:
         self.phase = "start"
-        self._stderr = tempfile.TemporaryFile()
-        self._process = subprocess.Popen(
+        self._stderr = tempfile.TemporaryFile()  # noqa: SIM115 (`close` closes it)
+        self._process = subprocess.Popen(  # noqa: S603 (an interpreter with our own module)
             command,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,

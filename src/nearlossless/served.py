@@ -10,7 +10,7 @@ from nearlossless.backends import BackendError, BackendUnavailable
 from nearlossless.cases import CaseError
 from nearlossless.effect import Effect
 from nearlossless.measuring import BaselineError
-from nearlossless.processes import TIME_LIMIT_S, OutOfMemory, WorkerError, WorkerProcess
+from nearlossless.processes import OutOfMemory, WorkerError, WorkerProcess
 from nearlossless.progress import Progress
 from nearlossless.serving import Built, Drawn, Order
 from nearlossless.stacks import SIDES, Side

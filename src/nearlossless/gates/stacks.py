@@ -97,7 +97,7 @@ def _picture_checks(picture: StackPicture, thresholds: Thresholds) -> list[Check
     of, path = f"'{picture.prompt}' seed {picture.seed}", picture.here_file
     if picture.tripwires:
         return [found("picture", Outcome.REGRESSION, ", ".join(picture.tripwires), of=of, path=path)]
-    clips = [picture.there_clip, picture.here_clip]
-    drop = None if None in clips else clips[0] - clips[1]
+    there, here = picture.there_clip, picture.here_clip
+    drop = there - here if there is not None and here is not None else None
     clip = at_most(f"CLIP drop from {ANCHOR}", drop, thresholds.max_clip_drop, of=of, unit="points", path=path)
     return [*band_checks(ANCHOR, picture.scores, thresholds.stored, of=of, path=path), clip]

@@ -124,7 +124,8 @@ def _pairs(workers: Workers, subject: Subject, progress: Progress) -> tuple[list
     """Pairs in the order A B B A, until they are decided, and everything that was drawn for them."""
     sampling, allowed = subject.case.sampling, subject.thresholds.max_stack_slowdown
     calls = CALLS_A_TURN if workers.takes_turns else 1
-    pairs, drawings, start = list[StackPair](), Drawings(there=[], here=[]), time.monotonic()
+    pairs, start = list[StackPair](), time.monotonic()
+    drawings: Drawings = {"there": [], "here": []}
     while len(pairs) < sampling.max_pairs:
         turn: Drawings = {}
         for side in SIDES if len(pairs) % 2 == 0 else reversed(SIDES):

@@ -50,9 +50,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     """Markers, and the run that all fixtures share."""
     config.addinivalue_line("markers", "gpu: runs on CUDA; set by itself on cases collected for cuda")
-    config.addinivalue_line(
-        "markers", f"gate(name): asks one question of a recipe; one of {', '.join(GATES + STACK_GATES)}"
-    )
+    gates = ", ".join(GATES + STACK_GATES)
+    config.addinivalue_line("markers", f"gate(name): asks one question of a recipe; one of {gates}")
     report = config.getoption("report_dir") or config.rootpath / DEFAULT_REPORT
     config.stash[RUN] = Run(Path(report).absolute())
     config.stash[OTHER_FAILURES] = []
