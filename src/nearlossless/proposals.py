@@ -100,6 +100,9 @@ def _all(subject: SubjectRecord, sampling: Sampling) -> Iterator[Proposal]:
         basis = "a drop near zero does not tell how far prompts may slip: decide it by hand"
         yield Proposal(name="max_clip_drop", value=None, basis=basis)
     yield from _startup(subject)
+    for name in ("max_stack_slowdown", "max_stack_memory_ratio") if subject.stacks is not None else ():
+        basis = "what an upgrade may cost is not measured but decided: set it by hand"
+        yield Proposal(name=name, value=None, basis=basis)
 
 
 def _checked(proposal: Proposal) -> Proposal:

@@ -18,7 +18,7 @@ class _Part(BaseModel):
 
 
 class StackSide(_Part):
-    """One stack: what it is, and its worker's figures. The peak is of the steady calls, the worst of several workers."""
+    """One stack: what it is, and its figures. The peak is of the steady calls, the worst where workers were several."""
 
     fingerprint: Fingerprint
     load_s: float

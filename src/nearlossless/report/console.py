@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from nearlossless.record import Record, SubjectRecord
 from nearlossless.report.published import Published, labels, published
+from nearlossless.report.stacks import STACK_HEADINGS, stack_lines, stack_rows
 from nearlossless.report.table import HEADINGS, Row, performance_rows
 from nearlossless.verdicts import Outcome
 
@@ -95,6 +96,10 @@ def _print_subject(console: "Console", subject: SubjectRecord) -> None:
         console.print(_published_table(columns))
         for source in dict.fromkeys(column.reference.source for column in columns):
             console.print(Text(f"source: {_printable(source)}"), soft_wrap=True)
+    if subject.stacks is not None:
+        console.print(_table(STACK_HEADINGS, [row.cells() for row in stack_rows(subject.stacks)], ""))
+        for told in stack_lines(subject.stacks):
+            console.print(Text(_printable(told)), soft_wrap=True)
     for verdict in subject.verdicts:
         line = Text(f"{verdict.outcome:<14} ", style=_STYLES[Outcome(verdict.outcome)])
         line.append(f"{verdict.gate}: {_printable(verdict.reason)}".replace("\n", "\n" + " " * 15), style="default")

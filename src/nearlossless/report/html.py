@@ -5,6 +5,7 @@ from typing import Any
 
 from nearlossless.record import Record, StepParity, SubjectRecord
 from nearlossless.report.published import labels, published
+from nearlossless.report.stacks import STACK_HEADINGS, stack_lines, stack_rows
 from nearlossless.report.table import HEADINGS, performance_rows
 
 _TEMPLATES = Path(__file__).parent / "templates"
@@ -37,6 +38,8 @@ def _view(subject: SubjectRecord) -> dict[str, Any]:
         ],
         "published": columns,
         "parity": [_parity_row(step) for step in subject.parity.steps],
+        "stack_rows": [row.cells() for row in stack_rows(subject.stacks)] if subject.stacks else [],
+        "stack_lines": stack_lines(subject.stacks) if subject.stacks else [],
         "pictures": sorted(subject.pictures, key=lambda p: p.live.worst_tile_ssim if p.live else 0.0),
     }
 
@@ -61,6 +64,7 @@ def render_html(record: Record) -> str:
         record=record,
         subjects=[_view(subject) for subject in record.subjects],
         headings=HEADINGS,
+        stack_headings=STACK_HEADINGS,
         parity_headings=list(_PARITY),
     )
     return page

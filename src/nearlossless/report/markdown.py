@@ -2,6 +2,7 @@
 
 from nearlossless.record import Record, SubjectRecord
 from nearlossless.report.published import labels, published
+from nearlossless.report.stacks import STACK_HEADINGS, stack_lines, stack_rows
 from nearlossless.report.table import HEADINGS, performance_rows
 
 _SIGNS = {
@@ -50,7 +51,15 @@ def _subject(subject: SubjectRecord) -> list[str]:
         lines += ["", _cell(waiver.not_needed)]
     lines += ["", _row(HEADINGS), "| --- | ---: | ---: | ---: |"]
     lines += [_row(row.cells()) for row in performance_rows(subject) if row.is_measured]
-    return [*lines, "", *_published(subject)]
+    return [*lines, "", *_stacks(subject), *_published(subject)]
+
+
+def _stacks(subject: SubjectRecord) -> list[str]:
+    if subject.stacks is None:
+        return []
+    lines = [_row(STACK_HEADINGS), "| --- | ---: | ---: | ---: |"]
+    lines += [_row(row.cells()) for row in stack_rows(subject.stacks)]
+    return [*lines, "", *(f"- {_cell(line)}" for line in stack_lines(subject.stacks)), ""]
 
 
 def _published(subject: SubjectRecord) -> list[str]:
