@@ -19,6 +19,7 @@ from nearlossless.measuring.other_stack import CALLS_A_TURN, both_stacks, compar
 from nearlossless.processes import WorkerError
 from nearlossless.progress import Progress
 from nearlossless.recipes import Recipe
+from nearlossless.selection import Subject
 from nearlossless.served import Stack
 from nearlossless.stacks import Side, StackComparison
 from nearlossless.thresholds import Thresholds
@@ -94,7 +95,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 
 @pytest.fixture(scope="module")
-def compare(tiny_case: Case, make_subject: Callable[..., object], silent: Progress, folder: Path) -> Compare:
+def compare(tiny_case: Case, make_subject: Callable[..., Subject], silent: Progress, folder: Path) -> Compare:
     """Compares two stacks on a small case; the keywords are variables that only one side's worker gets."""
     generation = tiny_case.generation.model_copy(update={"prompts": tiny_case.generation.prompts[:1]})
     case = tiny_case.model_copy(
