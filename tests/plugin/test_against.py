@@ -32,6 +32,14 @@ def test_absent_without_the_option(workspace: Workspace) -> None:
     run = workspace.run("--collect-only", "-q")
     assert "::test_speedup[" in run.output
     assert not [name for name in STACK_TESTS if f"::{name}[" in run.output], run.output
+    assert "deselected" not in run.output
+
+
+def test_nothing_else_selected_is_a_usage_error(workspace: Workspace) -> None:
+    """To ask for these gates alone and name no other stack is an error that names the option."""
+    run = workspace.run("-k", "stack")
+    assert run.code == pytest.ExitCode.USAGE_ERROR, run.output
+    assert "need --against PYTHON" in run.output
 
 
 def test_interpreter_that_is_not_there_is_a_usage_error(workspace: Workspace) -> None:

@@ -9,6 +9,7 @@ from nearlossless.cases import Sampling
 from nearlossless.environment import Fingerprint, PictureIdentity, TimingIdentity
 from nearlossless.gates import judge_stack_memory, judge_stack_pictures, judge_stack_speed
 from nearlossless.memory import SINCE_START
+from nearlossless.report.stacks import stack_lines, stack_rows
 from nearlossless.stacks import StackComparison, StackPair, StackPicture, StackSide
 from nearlossless.thresholds import Thresholds
 from nearlossless.verdicts import Outcome
@@ -159,6 +160,23 @@ def test_other_picture_identity_is_not_comparable(make_comparison: MakeCompariso
     verdict = judge_stack_pictures(make_comparison(pictures=[picture()], timing=timing), THRESHOLDS)
     assert verdict.outcome is Outcome.NOT_COMPARABLE
     assert "matmul_precision: highest -> high" in verdict.reason
+
+
+def test_table_has_a_column_for_each_stack(make_comparison: MakeComparison) -> None:
+    """The table shows medians of both stacks and the change from there to here."""
+    comparison = make_comparison(pairs=pairs(1.5), here_bytes=1000)
+    rows = {row.label: row.cells()[1:] for row in stack_rows(comparison)}
+    assert rows["End-to-end time"] == ("1.000 s", "1.500 s", "+50.0%")
+    assert rows["First call"] == ("2.00 s", "2.00 s", "+0.0%")
+
+
+def test_lines_tell_what_the_table_cannot(make_comparison: MakeComparison) -> None:
+    """Below the table stand versions, how many pictures are the same to the bit, and whether workers took turns."""
+    other = picture(scores=scores(0.95, max_difference=1))
+    lines = stack_lines(make_comparison(pictures=[picture(), other, picture(scores=None)], takes_turns=True))
+    assert lines[0] == "from there to here: torch: 2.4.0 -> 2.13.0"
+    assert lines[1] == "1 of 3 pictures are the same to the bit"
+    assert "took turns" in lines[2]
 
 
 def test_changes_name_what_came_and_went(make_comparison: MakeComparison) -> None:

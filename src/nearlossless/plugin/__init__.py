@@ -119,7 +119,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if SELECTION_ERROR in config.stash:
         raise pytest.UsageError(config.stash[SELECTION_ERROR])
     if config.getoption("against") is None:
-        _leave_out_other_stacks(config, items)
+        _leave_out_other_stacks(items)
     elif find_interpreter(config.getoption("against")) is None:
         raise pytest.UsageError(f"--against {config.getoption('against')}: is no program that can be run")
     first_seen: dict[str, int] = {}
@@ -134,12 +134,14 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     items.sort(key=place)
 
 
-def _leave_out_other_stacks(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Without another stack, gates that compare with one are none of this run's: not even skipped."""
-    left_out = [item for item in items if "other_stack" in getattr(item, "fixturenames", ())]
-    if left_out:
-        items[:] = [item for item in items if item not in left_out]
-        config.hook.pytest_deselected(items=left_out)
+def _leave_out_other_stacks(items: list[pytest.Item]) -> None:
+    """Without another stack, gates that compare with one are none of this run's: neither skipped nor counted."""
+    kept = [item for item in items if "other_stack" not in getattr(item, "fixturenames", ())]
+    if items and not kept:
+        raise pytest.UsageError(
+            "gates that compare two stacks need --against PYTHON, another environment's interpreter"
+        )
+    items[:] = kept
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
