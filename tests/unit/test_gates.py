@@ -513,7 +513,8 @@ def noisy(
 @pytest.mark.parametrize(("similarity", "outcome"), [(0.94, Outcome.PASS), (0.9399, Outcome.REGRESSION)])
 def test_chaos_is_excused_within_the_noise_floor(anchor: str, similarity: float, outcome: Outcome) -> None:
     """Beyond the band and within the floor's margin a picture passes, just beyond that it is a regression."""
-    assert noisy(**{anchor: scores(similarity)}).outcome is outcome
+    changes: dict[str, Any] = {anchor: scores(similarity)}
+    assert noisy(**changes).outcome is outcome
 
 
 def test_excuse_tells_band_and_floor() -> None:
@@ -560,7 +561,7 @@ def test_noise_excuses_nothing_without_a_baseline() -> None:
 @pytest.mark.parametrize("similarity", [0.9, 0.8999])
 def test_noise_does_not_widen_a_foreign_band(similarity: float) -> None:
     """Noise of this hardware says nothing of another's pictures."""
-    foreign = {"stored_foreign": ["hardware: cpu-avx2 -> cpu-avx512"], "stored": scores(similarity)}
+    foreign: dict[str, Any] = {"stored_foreign": ["hardware: cpu-avx2 -> cpu-avx512"], "stored": scores(similarity)}
     low = Band(min_ssim=0.5)
     assert noisy(noise=low, **foreign).is_pass is (similarity >= 0.9)
 

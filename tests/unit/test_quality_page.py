@@ -1,12 +1,14 @@
-"""The figures in docs/quality.md are those that the code computes."""
+"""The figures in docs/quality.md and the bands in docs/thresholds.md are those that the code computes."""
 
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 from PIL import Image
 
+from nearlossless.calibration import proposed_lines
 from nearlossless.cases import Case
 from nearlossless.figures import FIGURES
 from nearlossless.metrics.pixels import Pixels
@@ -14,44 +16,49 @@ from nearlossless.metrics.scores import compare
 from nearlossless.noise import read_noise
 from nearlossless.report.noise import render_noise
 
-PAGE = (Path(__file__).parents[2] / "docs" / "quality.md").read_text(encoding="utf-8")
-Change = Callable[[np.ndarray], np.ndarray]
+DOCS = Path(__file__).parents[2] / "docs"
+PAGE = (DOCS / "quality.md").read_text(encoding="utf-8")
+Array = npt.NDArray[np.float64]
+Change = Callable[[Array], Array]
 GREY = (0.299, 0.587, 0.114)  # luma of ITU-R BT.601
 
 
-def darker(pixels_HWC: np.ndarray) -> np.ndarray:
+def darker(pixels_HWC: Array) -> Array:
     """3 % off every level."""
-    return 0.97 * pixels_HWC
+    return pixels_HWC * 0.97
 
 
-def desaturated(pixels_HWC: np.ndarray) -> np.ndarray:
+def desaturated(pixels_HWC: Array) -> Array:
     """15 % of the way to grey."""
-    return 0.85 * pixels_HWC + 0.15 * (pixels_HWC @ np.array(GREY))[..., None]
+    grey_HW1: Array = (pixels_HWC @ np.array(GREY))[..., None]
+    return pixels_HWC * 0.85 + grey_HW1 * 0.15
 
 
-def gamma(pixels_HWC: np.ndarray) -> np.ndarray:
+def gamma(pixels_HWC: Array) -> Array:
     """A display curve that is off by 10 %."""
-    return 255 * (pixels_HWC / 255) ** 1.1
+    curved_HWC: Array = 255 * (pixels_HWC / 255) ** 1.1
+    return curved_HWC
 
 
-def tile(pixels_HWC: np.ndarray) -> np.ndarray:
+def tile(pixels_HWC: Array) -> Array:
     """Garbage in a square of a sixteenth of the side."""
     broken_HWC = pixels_HWC.copy()
     broken_HWC[40:48, 40:48] = np.random.default_rng(0).integers(0, 256, (8, 8, 3))
     return broken_HWC
 
 
-def blurred(pixels_HWC: np.ndarray) -> np.ndarray:
+def blurred(pixels_HWC: Array) -> Array:
     """Means of 2x2 pixels."""
-    return sum(np.roll(pixels_HWC, offset, (0, 1)) for offset in ((0, 0), (0, 1), (1, 0), (1, 1))) / 4
+    rows_HWC = pixels_HWC + np.roll(pixels_HWC, 1, 0)
+    return (rows_HWC + np.roll(rows_HWC, 1, 1)) / 4
 
 
-def shifted(pixels_HWC: np.ndarray) -> np.ndarray:
+def shifted(pixels_HWC: Array) -> Array:
     """One pixel to the right."""
     return np.roll(pixels_HWC, 1, 1)
 
 
-def rounded(pixels_HWC: np.ndarray) -> np.ndarray:
+def rounded(pixels_HWC: Array) -> Array:
     """Every level off by one at most: no defect."""
     return pixels_HWC + np.random.default_rng(0).integers(-1, 2, pixels_HWC.shape)
 
@@ -93,7 +100,8 @@ def test_defects_have_the_figures_of_the_page(name: str, picture: Image.Image, m
     assert row(name, CHANGES[name], picture, miniature_case) in PAGE
 
 
-def test_noise_floor_of_the_page_is_the_stored_one(shipped_baselines: Path) -> None:
-    """The printed table is that of the noise floor which the miniature's case keeps."""
+def test_noise_floor_of_the_docs_is_the_stored_one(shipped_baselines: Path) -> None:
+    """The printed table and the bands are those of the noise floor which the miniature's case keeps."""
     floor = read_noise(shipped_baselines / "miniature" / "cpu-avx512-float32" / "noise.json")
     assert render_noise(floor, colour=False) in PAGE
+    assert "\n".join(proposed_lines(floor)) in (DOCS / "thresholds.md").read_text(encoding="utf-8")
