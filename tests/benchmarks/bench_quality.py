@@ -108,7 +108,7 @@ class Bench:
 def told(row: Row, seconds: float) -> str:
     """A line about one change."""
     words = ("caught", "MISSED") if row.is_defect else ("left alone", "REFUSED")
-    checks = ", ".join(dict.fromkeys(name for decision in row.decisions for name in decision.caught_by))
+    checks = "; ".join(dict.fromkeys(name for decision in row.decisions for name in decision.caught_by))
     tiles = " ".join(f"{decision.worst_tile_ssim or 0:.4f}" for decision in row.decisions)
     return (
         f"{words[not row.is_right]:10} {row.refusals(OURS)}/{len(row.decisions)} {row.change.name}: {checks or '-'}"

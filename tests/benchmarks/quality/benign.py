@@ -2,6 +2,7 @@
 
 import contextlib
 import copy
+import functools
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
@@ -17,7 +18,11 @@ from nearlossless.environment import environment_variables, restored_torch_setti
 from nearlossless.processes import cache_environment
 from nearlossless.upcasting import map_tensors, upcast
 
-_CACHE = tempfile.TemporaryDirectory(prefix="bench-quality-")  # empty for the cold start, primed for the warm one
+
+@functools.cache
+def _kernel_cache() -> "tempfile.TemporaryDirectory[str]":
+    """A folder that is empty for the cold start and primed for the warm one; gone with this process."""
+    return tempfile.TemporaryDirectory(prefix="bench-quality-")
 
 
 def repeated_run(pipeline: Any) -> Any:
@@ -36,7 +41,7 @@ def compiled_by_block_warm(pipeline: Any) -> Any:
 
 
 def _compiled_with_cache(pipeline: Any) -> Any:
-    variables = cache_environment(Path(_CACHE.name))
+    variables = cache_environment(Path(_kernel_cache().name))
     return _under(inductor.apply(pipeline), lambda: environment_variables(variables))
 
 
@@ -191,6 +196,16 @@ def another_process(pipeline: Any) -> Any:
     return in_other_process(pipeline)
 
 
+def bfloat16_compiled(pipeline: Any) -> Any:
+    """A bfloat16 transformer compiled by block."""
+    return inductor.apply(pipeline)
+
+
+def bfloat16_math_attention(pipeline: Any) -> Any:
+    """A bfloat16 transformer with attention by torch's plain kernel."""
+    return math_attention(pipeline)
+
+
 def float32_beside_bfloat16(pipeline: Any) -> Any:
     """The transformer computes in float32, compiled, beside a bfloat16 baseline."""
     transformer = pipeline.transformer = copy.deepcopy(pipeline.transformer).float()  # in place: not on shared weights
@@ -233,5 +248,7 @@ BENIGN = (
     *(Change(apply=change) for change in _SINGLE),
     *(Change(apply=change, compiles=True) for change in _COMPILED),
     Change(apply=vae_slicing, batch_size=2),
+    Change(apply=bfloat16_compiled, dtype="bfloat16", compiles=True),
+    Change(apply=bfloat16_math_attention, dtype="bfloat16"),
     Change(apply=float32_beside_bfloat16, dtype="bfloat16", compiles=True),
 )

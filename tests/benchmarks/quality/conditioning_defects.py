@@ -45,8 +45,8 @@ def padding_tokens_lost(pipeline: Any) -> Any:
     """The last eight tokens, mostly padding that the model was trained with, are cut off."""
 
     def cut(embeddings: Embeddings) -> Embeddings:
-        text, none, *pooled = embeddings
-        return text[:, :-8], none[:, :-8], *pooled
+        text, none, pooled, pooled_none = embeddings
+        return text[:, :-8], none[:, :-8], pooled, pooled_none
 
     return _reencode(pipeline, cut)
 

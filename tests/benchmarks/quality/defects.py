@@ -1,4 +1,9 @@
-"""The defects: each a change that a person would call wrong, from gross to barely visible."""
+"""
+The defects: each a change that a person would call wrong, from gross to barely visible.
+
+What leaves the pictures as they are is none, even where it is no rounding: the other form of GELU, or a hundred times
+the epsilon of the query and key norms, moves the miniature's pixels by two levels of 255 at most.
+"""
 
 from tests.benchmarks.quality import conditioning_defects as conditioning
 from tests.benchmarks.quality import decoding_defects as decoding
@@ -19,8 +24,6 @@ _SINGLE = (
     denoising.quantization_scale_wrong,
     denoising.nan_weight,
     denoising.position_table_not_cropped,
-    denoising.norm_epsilon_wrong,
-    denoising.gelu_swapped,
     conditioning.stale_prompt_embedding,
     conditioning.padding_tokens_lost,
     conditioning.empty_prompt_zeroed,

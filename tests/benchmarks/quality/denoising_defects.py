@@ -106,7 +106,8 @@ def _rounded(weight: torch.Tensor, bits: int) -> torch.Tensor:
     most = 2 ** (bits - 1) - 1
     groups = weight.unflatten(1, (math.ceil(weight.shape[1] / GROUP), -1))
     scale = groups.abs().amax(dim=2, keepdim=True) / most
-    return ((groups / scale).round() * scale).flatten(1)
+    restored: torch.Tensor = ((groups / scale).round() * scale).flatten(1)
+    return restored
 
 
 def _round_weights(pipeline: Any, bits: int) -> Any:
@@ -149,22 +150,8 @@ def position_table_not_cropped(pipeline: Any) -> Any:
     def from_the_corner(height: int, breadth: int) -> torch.Tensor:
         rows, columns = height // embedding.patch_size, breadth // embedding.patch_size
         table = embedding.pos_embed.reshape(1, largest, largest, width)
-        return table[:, :rows, :columns].reshape(1, -1, width)
+        corner: torch.Tensor = table[:, :rows, :columns].reshape(1, -1, width)
+        return corner
 
     embedding.cropped_pos_embed = from_the_corner
-    return pipeline
-
-
-def norm_epsilon_wrong(pipeline: Any) -> Any:
-    """The epsilon of the queries' and keys' norms is 100 times too large."""
-    for block in pipeline.transformer.transformer_blocks:
-        for norm in (block.attn.norm_q, block.attn.norm_k):
-            norm.eps *= 100
-    return pipeline
-
-
-def gelu_swapped(pipeline: Any) -> Any:
-    """The feed-forwards' GELU is exact instead of the tanh approximation that the model was trained with."""
-    for block in pipeline.transformer.transformer_blocks:
-        block.ff.net[0].approximate = "none"
     return pipeline

@@ -33,7 +33,6 @@ class Decision:
     seed: int
     outcome: Outcome  # ours
     caught_by: list[str]  # our checks that are not green, by name
-    reason: str
     worst_tile_ssim: float | None
     parity_ratio: float | None
     refused_by: list[str]  # peers
@@ -119,7 +118,6 @@ def decide(changed: Any, anchor: Anchor, folder: Path) -> Decision:
         seed=subject.case.generation.seeds[0],
         outcome=verdict.outcome,
         caught_by=list(dict.fromkeys(check.name for check in verdict.checks if check.outcome not in _GREEN)),
-        reason=verdict.reason,
         worst_tile_ssim=min(tiles, default=None),
         parity_ratio=max((step.ratio for step in parity.steps if step.ratio is not None), default=None),
         refused_by=[peer.name for peer in PEERS if any(peer.refuses(*pair) for pair in pairs)],

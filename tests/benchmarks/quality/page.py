@@ -1,5 +1,6 @@
 """Decisions -> figures, the page that tells them, and the contact sheet."""
 
+import textwrap
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +14,8 @@ from nearlossless.verdicts import Outcome
 
 OURS = "nearlossless"
 GATES = (OURS, *(peer.name for peer in PEERS))
-THUMBNAIL, LABEL, COLUMNS, GAP = 96, 12, 8, 4  # pixels, but for the columns
+THUMBNAIL, LABEL, COLUMNS, GAP = 72, 20, 9, 4  # pixels, but for the columns
+FONT, LETTERS = 8, 16  # size of a label, and letters in a line of it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,7 +70,6 @@ def figures(rows: list[Row], settings: dict[str, Any]) -> dict[str, Any]:
                         "seed": decision.seed,
                         "outcome": decision.outcome,
                         "caught_by": decision.caught_by,
-                        "reason": decision.reason,
                         "worst_tile_ssim": decision.worst_tile_ssim,
                         "parity_ratio": decision.parity_ratio,
                         "refused_by": decision.refused_by,
@@ -112,7 +113,7 @@ def _table(rows: list[Row], *, defects: bool) -> list[str]:
             row.change.name,
             row.change.description,
             *(f"{row.refusals(gate)}/{len(row.decisions)}" for gate in GATES),
-            ", ".join(checks) or "-",
+            "; ".join(checks) or "-",
             f"{min(tiles):.4f}" if tiles else "-",
             f"{max(ratios):.3g}" if ratios else "-",
         ]
@@ -171,5 +172,5 @@ def contact_sheet(rows: list[Row]) -> Image.Image:
     for number, (name, path) in enumerate(tiles):
         x, y = number % COLUMNS * width, number // COLUMNS * height
         sheet.paste(Image.open(path).resize((THUMBNAIL, THUMBNAIL), Image.Resampling.LANCZOS), (x, y + LABEL))
-        draw.text((x, y), name[:18], fill="black", font_size=9)
+        draw.text((x, y), textwrap.fill(name, LETTERS), fill="black", font_size=FONT, spacing=0)
     return sheet
