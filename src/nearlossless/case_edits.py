@@ -1,6 +1,7 @@
 """Thresholds written into the text of a `case.toml`, with everything else in it left as it is."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import tomlkit
 from tomlkit.exceptions import TOMLKitError
@@ -21,7 +22,7 @@ def with_thresholds(
         text: Of a case file; formatting and comments are kept.
         hardware: Key of the override.
         recipe: Name of the recipe.
-        values: Threshold -> value and the comment behind it.
+        values: Threshold -> value and the comment behind it; a dot leads into a band, as in `live.min_ssim`.
         comment: Stands above the new lines.
 
     Raises:
@@ -37,18 +38,26 @@ def with_thresholds(
             table = table[key]
             if isinstance(table, InlineTable):
                 raise EditError(f"write '{key}' as a table of its own, {header}, so that comments find a place in it")
-        present = sorted(set(values) & set(table))
+        present = sorted(name for name in values if _stands_in(table, name.split(".")))
         if present:
             raise EditError(f"{header} already has {', '.join(present)}; nothing is overwritten")
         table.add(tomlkit.comment(one_line(comment)))
         for name, (value, basis) in values.items():
             item = tomlkit.item(value)
             item.comment(one_line(basis))
-            table.add(name, item)
+            table.add(tomlkit.key(name.split(".")), item)
         table.add(tomlkit.nl())
         return tomlkit.dumps(document).rstrip("\n") + "\n"
     except (TOMLKitError, AttributeError, TypeError, ValueError) as error:
         raise EditError(f"{header} cannot be added ({error}); add the lines by hand") from error
+
+
+def _stands_in(table: Any, path: list[str]) -> bool:
+    for key in path:
+        if key not in table:
+            return False
+        table = table[key]
+    return True
 
 
 def one_line(text: str) -> str:

@@ -9,8 +9,12 @@ from nearlossless.atomic import write_bytes
 from nearlossless.baselines import Expected, encode_png, load_expected, picture_name, write_expected
 from nearlossless.cases import Case
 from nearlossless.environment import PictureIdentity
+from nearlossless.metrics.clip import ClipScorer
+from nearlossless.metrics.pixels import Pixels
+from nearlossless.metrics.scores import compare
+from nearlossless.metrics.structure import ssim
+from nearlossless.metrics.tripwires import tripwires
 from nearlossless.pipelines.requests import Batch, Request, batches
-from nearlossless.quality import ClipScorer, ssim, tripwires
 from nearlossless.record import PictureRecord
 
 if TYPE_CHECKING:
@@ -58,8 +62,9 @@ def _compare(
     record.obtained_file = _keep(obtained, "obtained", request, comparison)
     if comparison.scorer is not None:
         record.obtained_clip = comparison.scorer(obtained, request.prompt)
+    pixels = Pixels(obtained)
     if live is not None:
-        _compare_live(record, live, obtained, request, comparison)
+        _compare_live(record, live, pixels, request, comparison)
     record.stored_problem, record.stored_foreign = expected.problem, expected.foreign
     if comparison.candidates is not None:
         record.stored_problem = _offer_candidate(live, request, record.baseline_clip, comparison)
@@ -68,21 +73,21 @@ def _compare(
         if comparison.scorer is not None:  # by the present judge: the sidecar's score is only history
             record.stored_clip = comparison.scorer(expected.picture, request.prompt)
         if obtained.size == expected.picture.size:
-            record.stored_worst_tile_ssim = ssim(obtained, expected.picture).worst_tile_ssim
+            record.stored_worst_tile_ssim = compare(pixels, Pixels(expected.picture)).worst_tile_ssim
     return record
 
 
 def _compare_live(
-    record: PictureRecord, live: "Image.Image", obtained: "Image.Image", request: Request, comparison: Comparison
+    record: PictureRecord, live: "Image.Image", obtained: Pixels, request: Request, comparison: Comparison
 ) -> None:
     record.baseline_file = _keep(live, "baseline", request, comparison)
     if comparison.scorer is not None:
         record.baseline_clip = comparison.scorer(live, request.prompt)
-    if obtained.size == live.size:
-        similarity = ssim(obtained, live)
-        record.live_mean_ssim = similarity.mean_ssim
-        record.live_worst_tile_ssim = similarity.worst_tile_ssim
-        record.live_worst_tile_xywh = similarity.worst_tile_xywh
+    if (obtained.width, obtained.height) == live.size:
+        scores = compare(obtained, Pixels(live))
+        record.live_mean_ssim = scores.mean_ssim
+        record.live_worst_tile_ssim = scores.worst_tile_ssim
+        record.live_worst_tile_xywh = scores.worst_tile_xywh
 
 
 def _offer_candidate(
@@ -135,7 +140,7 @@ def batch_ssim(obtained: Sequence["Image.Image"], live: Sequence["Image.Image"] 
     pairs = list(zip(obtained, live, strict=True))
     if any(mine.size != theirs.size for mine, theirs in pairs):
         return None
-    return min(ssim(mine, theirs).worst_tile_ssim for mine, theirs in pairs)
+    return min(ssim(Pixels(mine), Pixels(theirs)).worst_tile_ssim for mine, theirs in pairs)
 
 
 def _keep(picture: "Image.Image", kind: str, request: Request, comparison: Comparison) -> str:

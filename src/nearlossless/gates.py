@@ -6,7 +6,8 @@ from dataclasses import replace
 
 from nearlossless.cases import Sampling
 from nearlossless.memory import SINCE_START
-from nearlossless.record import ParityRecord, PictureRecord, SizeRecord, StepParity, SwapRecord
+from nearlossless.parity import ROUNDING_RMS
+from nearlossless.record import InputKind, ParityRecord, PictureRecord, ReplayRecord, SizeRecord, StepParity, SwapRecord
 from nearlossless.thresholds import Thresholds
 from nearlossless.timing import PairedLatencies, judge_latencies, judge_pairs
 from nearlossless.verdicts import Check, Outcome, Verdict, at_least, at_most, found, verdict
@@ -15,6 +16,9 @@ from nearlossless.worker import ProcessRun
 GIB = 1024**3
 LIVE_SSIM = "live worst-tile SSIM"
 PARITY = "step parity"
+REPLAY = "replay"
+# Encoders round at every layer: compiled in float32 the miniature's differ by 2 units, a wrong prompt by millions.
+EMBEDDING_ROUNDINGS = 16.0
 # The largest of thousands of rounding errors scatters more than their RMS: harmless compilations of the miniature move
 # the RMS by 6 % and the largest by 79 %, so that it may be twice as far off.
 LARGEST_ALLOWANCE = 2.0
@@ -117,7 +121,7 @@ def judge_shapes(
 
 
 def _swap_checks(swap: SwapRecord, thresholds: Thresholds, *, is_compared: bool) -> list[Check]:
-    of, least = f"LoRA {swap.lora}", thresholds.min_live_ssim
+    of, least = f"LoRA {swap.lora}", thresholds.live.min_ssim
     checks = [at_most("compiles after a swap", swap.compiles, thresholds.max_compiles_after_warmup, of=of)]
     if swap.problems:
         return [*checks, found("picture", Outcome.REGRESSION, ", ".join(swap.problems), of=of)]
@@ -134,13 +138,14 @@ def _size_check(size: SizeRecord, thresholds: Thresholds) -> Check:
     of = f"{size.width}x{size.height}"
     if size.problems:
         return found("picture", Outcome.REGRESSION, ", ".join(size.problems), of=of)
-    return at_least(LIVE_SSIM, size.live_worst_tile_ssim, thresholds.min_live_ssim, of=of)
+    return at_least(LIVE_SSIM, size.live_worst_tile_ssim, thresholds.live.min_ssim, of=of)
 
 
 def judge_quality(
     pictures: Sequence[PictureRecord],
     thresholds: Thresholds,
     parity: ParityRecord,
+    replay: ReplayRecord,
     *,
     no_pictures: str | None = None,
     baseline_does_not_fit: str | None = None,
@@ -152,6 +157,8 @@ def judge_quality(
     picture and its CLIP score judge alone.
     """
     checks = parity_checks(parity, thresholds)
+    if baseline_does_not_fit is None:
+        checks += replay_checks(replay, thresholds, no_pictures=no_pictures)
     if no_pictures is not None:
         checks.append(found("pictures", Outcome.NOT_APPLICABLE, no_pictures))
     elif not pictures:
@@ -188,6 +195,46 @@ def parity_checks(parity: ParityRecord, thresholds: Thresholds) -> list[Check]:
     return [_located(check, parity) if i == first else check for i, check in enumerate(checks)]
 
 
+def replay_checks(replay: ReplayRecord, thresholds: Thresholds, *, no_pictures: str | None = None) -> list[Check]:
+    """
+    Whether all around the denoiser is the baseline's: number of steps, timesteps, latents, embeddings, decoded picture.
+
+    The latents may differ by what rounding them anew at each call adds up to, timesteps and embeddings by a few units
+    of rounding; embeddings of quantized encoders by `max_embedding_error`.
+    """
+    flaw = _replay_flaw(replay)
+    if flaw is not None:
+        return [flaw]
+    allowed: dict[InputKind, float] = {
+        "timestep": replay.eps,
+        "latents": ROUNDING_RMS * replay.eps * math.sqrt(replay.calls),
+        "conditioning": thresholds.max_embedding_error or EMBEDDING_ROUNDINGS * replay.eps,
+    }
+    checks = [
+        at_most(f"{REPLAY}, relative error", error.error, allowed[kind], of=error.name, note=f"call {error.call}")
+        for kind, error in replay.errors.items()
+    ]
+    if no_pictures is not None:
+        return checks
+    if replay.tripwires:
+        return [*checks, found(f"{REPLAY}, picture", Outcome.REGRESSION, ", ".join(replay.tripwires))]
+    return [*checks, at_least(f"{REPLAY}, worst-tile SSIM", replay.worst_tile_ssim, thresholds.live.min_ssim)]
+
+
+def _replay_flaw(replay: ReplayRecord) -> Check | None:
+    """What leaves no error to be judged."""
+    if replay.not_applicable is not None:
+        return found(REPLAY, Outcome.NOT_APPLICABLE, replay.not_applicable)
+    if replay.problem is not None or not replay.baseline_calls:
+        return found(REPLAY, Outcome.NOT_COMPARABLE, replay.problem or "nothing was played back")
+    if replay.unlike is not None:
+        return found(REPLAY, Outcome.REGRESSION, replay.unlike, of="inputs")
+    if replay.calls != replay.baseline_calls:
+        note = f"{replay.calls} calls of the denoiser, the baseline makes {replay.baseline_calls}"
+        return found(REPLAY, Outcome.REGRESSION, note, of="steps")
+    return None
+
+
 def _located(check: Check, parity: ParityRecord) -> Check:
     return check if parity.divergence is None else replace(check, note=f"{check.note}; {parity.divergence}")
 
@@ -221,7 +268,7 @@ def _picture_checks(picture: PictureRecord, thresholds: Thresholds, *, has_basel
     of, path = f"'{picture.prompt}' seed {picture.seed}", picture.obtained_file
     if picture.tripwires:
         return [found("picture", Outcome.REGRESSION, ", ".join(picture.tripwires), of=of, path=path)]
-    live = at_least(LIVE_SSIM, picture.live_worst_tile_ssim, thresholds.min_live_ssim, of=of, path=path)
+    live = at_least(LIVE_SSIM, picture.live_worst_tile_ssim, thresholds.live.min_ssim, of=of, path=path)
     return [
         *([live] if has_baseline else []),
         *_clip_checks(of, picture, thresholds, has_baseline=has_baseline),
@@ -231,7 +278,7 @@ def _picture_checks(picture: PictureRecord, thresholds: Thresholds, *, has_basel
 
 def _clip_checks(of: str, picture: PictureRecord, thresholds: Thresholds, *, has_baseline: bool) -> list[Check]:
     anchors = {"live": picture.baseline_clip} if has_baseline else {}
-    is_comparable = not picture.stored_foreign or thresholds.foreign_min_stored_ssim is not None
+    is_comparable = not picture.stored_foreign or thresholds.foreign.min_ssim is not None
     if picture.stored_problem is None and is_comparable:
         anchors["stored"] = picture.stored_clip
     return [
@@ -253,8 +300,8 @@ def _stored_check(of: str, picture: PictureRecord, thresholds: Thresholds) -> Ch
         return found(name, Outcome.NOT_COMPARABLE, picture.stored_problem, of=of, path=path)
     obtained = picture.stored_worst_tile_ssim
     if not picture.stored_foreign:
-        return at_least(name, obtained, thresholds.min_stored_ssim, of=of, path=path)
+        return at_least(name, obtained, thresholds.stored.min_ssim, of=of, path=path)
     note = "foreign picture identity: " + ", ".join(picture.stored_foreign)
-    if thresholds.foreign_min_stored_ssim is None:
+    if thresholds.foreign.min_ssim is None:
         return found(name, Outcome.NOT_COMPARABLE, f"{note}; the case names no band for it", of=of, path=path)
-    return at_least(name, obtained, thresholds.foreign_min_stored_ssim, of=of, note=note, path=path)
+    return at_least(name, obtained, thresholds.foreign.min_ssim, of=of, note=note, path=path)

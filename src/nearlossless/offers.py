@@ -82,7 +82,7 @@ def _offers(record: Record, baselines: Path) -> Iterator[Offer]:
         if subject.baseline_does_not_fit != case.baseline_does_not_fit(device, hardware):
             raise ApprovalError(f"{subject.title}: the case has since changed whether its baseline fits {hardware}")
         found = proposals(subject, case.sampling)
-        open_ones = [proposal for proposal in found if getattr(in_force, proposal.name) is None]
+        open_ones = [proposal for proposal in found if in_force.value(proposal.name) is None]
         regressed = [verdict.gate for verdict in subject.verdicts if verdict.outcome == Outcome.REGRESSION]
         yield Offer(
             subject=subject,
@@ -153,6 +153,9 @@ def accept(offer: Offer, baselines: Path, reason: str) -> Path:
 def _check_only_thresholds_changed(offer: Offer, former: Case, changed: Case) -> None:
     before, after = former.model_dump(exclude_unset=True), changed.model_dump(exclude_unset=True)
     recipes = before.setdefault("overrides", {}).setdefault(offer.hardware, {}).setdefault("recipes", {})
-    recipes.setdefault(offer.subject.recipe, {}).update({p.name: p.value for p in offer.missing})
+    table = recipes.setdefault(offer.subject.recipe, {})
+    for proposal in offer.missing:
+        band, _, name = proposal.name.rpartition(".")
+        (table.setdefault(band, {}) if band else table)[name] = proposal.value
     if before != after:
         raise ApprovalError(f"case '{offer.case.name}': the lines cannot be added safely; add them by hand")

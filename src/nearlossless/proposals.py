@@ -18,8 +18,8 @@ _PLAUSIBLE = {
     "max_peak_gib": (1e-3, 100_000.0),
     "max_cold_start_s": (1e-3, 86_400.0),
     "max_warm_start_ratio": (1e-4, 1.0),
-    "min_live_ssim": (0.5, 1.0),
-    "min_stored_ssim": (0.5, 1.0),
+    "live.min_ssim": (0.5, 1.0),
+    "stored.min_ssim": (0.5, 1.0),
 }
 LEAST_SSIM_MARGIN = 0.01  # closer to 1 than this, the next version of a library would be refused
 LOSSY_SSIM = 0.9  # worst tiles below are no rounding any more: how lossy a recipe may be is not measured but decided
@@ -57,13 +57,13 @@ def _all(subject: SubjectRecord, sampling: Sampling) -> Iterator[Proposal]:
                 *subject.sizes,
                 *subject.swaps,
             ]
-            yield from _similarity("min_live_ssim", [drawn.live_worst_tile_ssim for drawn in measured])
+            yield from _similarity("live.min_ssim", [drawn.live_worst_tile_ssim for drawn in measured])
         yield from _parity(subject)
     if wants_absolute:
         yield from _latency(subject, sampling)
         yield from _peak(subject)
     stored = [p.stored_worst_tile_ssim for p in subject.pictures if not (p.stored_problem or p.stored_foreign)]
-    yield from _similarity("min_stored_ssim", stored if len(stored) == len(subject.pictures) else [])
+    yield from _similarity("stored.min_ssim", stored if len(stored) == len(subject.pictures) else [])
     if subject.pictures:
         basis = "a drop near zero does not tell how far prompts may slip: decide it by hand"
         yield Proposal(name="max_clip_drop", value=None, basis=basis)

@@ -104,6 +104,31 @@ class ParityRecord(_Part):
     not_applicable: str | None = None
 
 
+InputKind = Literal["latents", "timestep", "conditioning"]
+
+
+class InputError(_Part):
+    """The largest relative RMS distance of one kind of the denoiser's inputs from the baseline's."""
+
+    name: str
+    call: int  # from 1
+    error: float
+
+
+class ReplayRecord(_Part):
+    """The compiled pipeline with the baseline's denoiser outputs played back, or why that was not done."""
+
+    calls: int = 0
+    baseline_calls: int = 0
+    unlike: str | None = None  # inputs of other shapes, or other ones
+    errors: dict[InputKind, InputError] = Field(default_factory=dict)
+    eps: float = 0.0  # of the coarser of the two pipelines' latents
+    worst_tile_ssim: float | None = None
+    tripwires: list[str] = Field(default_factory=list)
+    problem: str | None = None
+    not_applicable: str | None = None
+
+
 class SizeRecord(_Part):
     """One size of the shapes gate."""
 
@@ -152,6 +177,7 @@ class SubjectRecord(_Part):
     speeds: Speeds = Field(default_factory=Speeds)
     pictures: list[PictureRecord] = Field(default_factory=list)
     parity: ParityRecord = Field(default_factory=ParityRecord)
+    replay: ReplayRecord = Field(default_factory=ReplayRecord)
     effect: Effect | None = None  # of the recipe on the session's pipeline
     sizes: list[SizeRecord] = Field(default_factory=list)
     swaps: list[SwapRecord] = Field(default_factory=list)

@@ -34,6 +34,16 @@ def test_thresholds_are_added_and_nothing_else_moves(text: str) -> None:
     ]
 
 
+def test_band_is_written_figure_by_figure() -> None:
+    """A dotted name goes into its band, beside what the band says already; one that stands there is refused."""
+    text = f'[overrides."{GPU}".recipes.inductor]\nlive.max_difference = 9.0\n'
+    edited = with_thresholds(text, GPU, "inductor", {"live.min_ssim": (0.98, "measured")}, comment="why")
+    table = tomllib.loads(edited)["overrides"][GPU]["recipes"]["inductor"]
+    assert table == {"live": {"max_difference": 9.0, "min_ssim": 0.98}}
+    with pytest.raises(EditError, match=r"live\.min_ssim"):
+        with_thresholds(edited, GPU, "inductor", {"live.min_ssim": (0.9, "again")}, comment="why")
+
+
 def test_comments_tell_date_reason_and_basis() -> None:
     """The comment stands above the new lines, and behind each what it rests on."""
     edited = with_thresholds("", GPU, "inductor", VALUES, comment="2026-01-02: first night")

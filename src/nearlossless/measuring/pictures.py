@@ -7,9 +7,9 @@ from nearlossless.baselines import CANDIDATES, EXPECTED
 from nearlossless.comparison import Comparison, compare_pictures
 from nearlossless.environment import Fingerprint, hardware_folder
 from nearlossless.measuring import baseline_drawer, drawer
+from nearlossless.metrics.clip import clip_scorer, judge_folder
 from nearlossless.pipelines.requests import requests
 from nearlossless.progress import Progress
-from nearlossless.quality import clip_scorer, judge_folder
 from nearlossless.record import PictureRecord
 from nearlossless.selection import Subject
 

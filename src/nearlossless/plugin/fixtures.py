@@ -20,7 +20,7 @@ from nearlossless.measuring.fresh_processes import ProcessRuns
 from nearlossless.plugin.stash import PROGRESS, RUN
 from nearlossless.processes import cache_environment
 from nearlossless.progress import Progress
-from nearlossless.record import Speeds, SubjectRecord
+from nearlossless.record import ParityRecord, Speeds, SubjectRecord
 from nearlossless.selection import Subject
 from nearlossless.verdicts import Outcome, Verdict
 
@@ -167,14 +167,22 @@ def pictures(
     request: pytest.FixtureRequest,
 ) -> SubjectRecord:
     """
-    Step parity, then every picture of the case drawn by both pipelines, compared and scored.
+    Step parity and a replay, then every picture of the case drawn by both pipelines, compared and scored.
 
     Candidates are written when asked for. Synthetic weights draw no pictures.
     """
     from nearlossless.measuring.pictures import measure_pictures
+    from nearlossless.measuring.recording import record_baseline
+    from nearlossless.measuring.replaying import measure_replay
     from nearlossless.measuring.step_parity import measure_parity
 
-    subject_record.parity = measure_parity(baseline_pipeline, compiled_pipeline, subject, progress)
+    if baseline_pipeline is None:
+        subject_record.parity = ParityRecord(not_applicable=subject.baseline_does_not_fit)
+    else:
+        with progress.phase("baseline: recorded picture"):
+            recording = record_baseline(baseline_pipeline, subject.case)
+        subject_record.parity = measure_parity(recording, compiled_pipeline, subject, progress)
+        subject_record.replay = measure_replay(recording, compiled_pipeline, subject, progress)
     if subject.no_pictures is not None:
         return subject_record
     run = request.config.stash[RUN]

@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 from tests.benchmarks.quality.changes import Change, Wrapped
-from tests.benchmarks.quality.other_process import in_other_process
+from tests.benchmarks.quality.other_process import compute_in_other_process
 
 from nearlossless.backends import inductor, restructuring
 from nearlossless.environment import environment_variables, restored_torch_settings
@@ -103,21 +103,24 @@ def guidance_in_two_calls(pipeline: Any) -> Any:
     return pipeline
 
 
-class _SecondOfTwo(Wrapped):
-    """Draws each picture behind another one."""
-
-    def __call__(self, **arguments: Any) -> Any:
-        first = torch.Generator("cpu").manual_seed(arguments["generator"].initial_seed() + 1)
-        arguments["prompt"] = ["red circle on a plain white background", arguments["prompt"]]
-        arguments["generator"] = [first, arguments["generator"]]
-        output = super().__call__(**arguments)
-        output.images = output.images[1:]
-        return output
-
-
 def second_of_a_batch(pipeline: Any) -> Any:
-    """Each picture is drawn as the second of a batch of two."""
-    return _SecondOfTwo(pipeline)
+    """Transformer and decoder are given each picture as the second of a batch, behind noise."""
+    forward, decode = pipeline.transformer.forward, pipeline.vae.decode
+
+    def behind_another(tensor: torch.Tensor) -> torch.Tensor:
+        other = torch.randn(tensor.shape, generator=torch.Generator().manual_seed(0)).to(tensor)
+        return torch.cat([other, tensor])
+
+    def second(tensor: torch.Tensor) -> torch.Tensor:
+        return tensor[len(tensor) // 2 :]
+
+    def forward_second(*, timestep: torch.Tensor, **options: Any) -> Any:
+        output = forward(timestep=torch.cat([timestep, timestep]), **map_tensors(options, behind_another))
+        return map_tensors(output, second)
+
+    pipeline.transformer.forward = forward_second
+    pipeline.vae.decode = lambda latents, **options: map_tensors(decode(behind_another(latents), **options), second)
+    return pipeline
 
 
 def vae_slicing(pipeline: Any) -> Any:
@@ -192,8 +195,8 @@ def reloaded_weights(pipeline: Any) -> Any:
 
 
 def another_process(pipeline: Any) -> Any:
-    """Pictures are drawn and the transformer is called in a process of its own."""
-    return in_other_process(pipeline)
+    """Text encoders, transformer and decoder compute in a process of their own."""
+    return compute_in_other_process(pipeline)
 
 
 def bfloat16_compiled(pipeline: Any) -> Any:

@@ -125,13 +125,13 @@ def timestep_off_by_one(pipeline: Any) -> Any:
 def last_step_dropped(pipeline: Any) -> Any:
     """The last denoising step is not taken."""
     scheduler = pipeline.scheduler
-    step = scheduler.step
+    set_timesteps = scheduler.set_timesteps
 
-    def short(output: torch.Tensor, timestep: torch.Tensor, sample: torch.Tensor, **options: Any) -> Any:
-        (former,) = step(output, timestep, sample, **options)
-        return (sample,) if scheduler.step_index == len(scheduler.timesteps) else (former,)
+    def short(*arguments: Any, **options: Any) -> None:
+        set_timesteps(*arguments, **options)
+        scheduler.timesteps = scheduler.timesteps[:-1]
 
-    scheduler.step = short
+    scheduler.set_timesteps = short
     return pipeline
 
 

@@ -15,7 +15,9 @@ from nearlossless.environment import Fingerprint
 from nearlossless.gates import judge_quality
 from nearlossless.measuring import baseline_drawer
 from nearlossless.measuring.pictures import measure_pictures
-from nearlossless.measuring.step_parity import RecordedSteps, measure_parity, record_steps
+from nearlossless.measuring.recording import Recording, record_baseline
+from nearlossless.measuring.replaying import measure_replay
+from nearlossless.measuring.step_parity import measure_parity
 from nearlossless.pipelines.loading import fingerprint_of
 from nearlossless.pipelines.requests import batches
 from nearlossless.progress import Progress
@@ -59,12 +61,12 @@ class Remembered(Wrapped):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Anchor:
-    """What changes are judged beside on one seed: the baseline, what it drew, what its steps computed."""
+    """What changes are judged beside on one seed: the baseline, what it drew, what its denoiser computed."""
 
     baseline: Remembered
     subject: Subject
     fingerprint: Fingerprint
-    recorded: RecordedSteps
+    recording: Recording
 
 
 def make_anchor(pipeline: Any, case: Case, folder: Path) -> Anchor:
@@ -92,9 +94,8 @@ def make_anchor(pipeline: Any, case: Case, folder: Path) -> Anchor:
                 stack=fingerprint.stack,
                 clip_score=None,
             )
-    recorded = record_steps(pipeline, subject)
-    assert recorded is not None
-    return Anchor(baseline=baseline, subject=subject, fingerprint=fingerprint, recorded=recorded)
+    recording = record_baseline(pipeline, case)
+    return Anchor(baseline=baseline, subject=subject, fingerprint=fingerprint, recording=recording)
 
 
 def decide(changed: Any, anchor: Anchor, folder: Path) -> Decision:
@@ -107,11 +108,12 @@ def decide(changed: Any, anchor: Anchor, folder: Path) -> Decision:
         folder: Where the pictures are to lie.
     """
     subject = anchor.subject
-    parity = measure_parity(anchor.baseline, changed, subject, SILENT, recorded=anchor.recorded)
+    parity = measure_parity(anchor.recording, changed, subject, SILENT)
+    replay = measure_replay(anchor.recording, changed, subject, SILENT)
     pictures, _ = measure_pictures(
         anchor.baseline, changed, subject, anchor.fingerprint, SILENT, report_folder=folder, update=False
     )
-    verdict = judge_quality(pictures, subject.thresholds, parity)
+    verdict = judge_quality(pictures, subject.thresholds, parity, replay)
     pairs = [(folder / str(picture.baseline_file), folder / str(picture.obtained_file)) for picture in pictures]
     tiles = [picture.live_worst_tile_ssim for picture in pictures if picture.live_worst_tile_ssim is not None]
     return Decision(

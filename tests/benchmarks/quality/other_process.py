@@ -1,20 +1,24 @@
-"""A pipeline whose work is done in another process, which loads the miniature itself."""
+"""A pipeline whose components compute in another process, which loads the miniature itself."""
 
 import multiprocessing
 from concurrent.futures import ProcessPoolExecutor
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import torch
-from PIL import Image
-from tests.benchmarks.quality.changes import Wrapped
 
 from nearlossless.case_files import load_case
 from nearlossless.upcasting import map_tensors
 
 BASELINES = Path(__file__).parents[3] / "baselines"
+METHODS = {
+    "text_encoder": "forward",
+    "text_encoder_2": "forward",
+    "text_encoder_3": "forward",
+    "transformer": "forward",
+    "vae": "decode",
+}
 
 
 @lru_cache(maxsize=1)
@@ -24,31 +28,13 @@ def _loaded() -> Any:
     return build_baseline(load_case(BASELINES / "miniature"), "cpu")
 
 
-def _draw(seed: int, arguments: dict[str, Any]) -> list[Image.Image]:
-    images: list[Image.Image] = _loaded()(**arguments, generator=torch.Generator("cpu").manual_seed(seed)).images
-    return images
-
-
-def _denoise(options: dict[str, Any]) -> torch.Tensor:
+def _compute(component: str, arguments: tuple[Any, ...], options: dict[str, Any]) -> Any:
     with torch.no_grad():
-        output: torch.Tensor = _loaded().transformer(**options)[0]
-    return output.clone()
+        return getattr(getattr(_loaded(), component), METHODS[component])(*arguments, **options)
 
 
-class _Remote(Wrapped):
-    """Draws in the other process."""
-
-    def __init__(self, pipeline: Any, pool: ProcessPoolExecutor) -> None:
-        super().__init__(pipeline)
-        self._pool = pool
-
-    def __call__(self, **arguments: Any) -> Any:
-        seed = arguments.pop("generator").initial_seed()
-        return SimpleNamespace(images=self._pool.submit(_draw, seed, arguments).result())
-
-
-def in_other_process(pipeline: Any) -> Any:
-    """The pipeline with its calls, and its transformer's, answered by a fresh process of as many threads."""
+def compute_in_other_process(pipeline: Any) -> Any:
+    """The pipeline with its components' calls answered by a fresh process of as many threads."""
     pool = ProcessPoolExecutor(
         1,
         mp_context=multiprocessing.get_context("spawn"),
@@ -56,8 +42,11 @@ def in_other_process(pipeline: Any) -> Any:
         initargs=(torch.get_num_threads(),),
     )
 
-    def forward(**options: Any) -> tuple[torch.Tensor]:
-        return (pool.submit(_denoise, map_tensors(options, torch.Tensor.contiguous)).result(),)
+    def call(component: str, *arguments: Any, **options: Any) -> Any:
+        # A view would travel with all that it is a view of.
+        arguments, options = map_tensors((arguments, options), torch.clone)
+        return pool.submit(_compute, component, arguments, options).result()
 
-    pipeline.transformer.forward = forward
-    return _Remote(pipeline, pool)
+    for component, method in METHODS.items():
+        setattr(getattr(pipeline, component), method, partial(call, component))
+    return pipeline
