@@ -24,7 +24,7 @@ from nearlossless.verdicts import Outcome
 
 BASELINES = Path(__file__).parents[2] / "baselines"
 ROUNDING_LEVELS = 1  # what other rounding may move in a pixel
-# These take seconds to a minute, and run in the benchmark only: compiling, another process, threads on a loaded machine.
+# What takes seconds to a minute runs in the benchmark only: compiling, another process, threads on a loaded machine.
 LEFT_OUT = ("another process", "two threads")
 QUICK = [c for c in BENIGN if not c.compiles and c.dtype == "float32" and c.name not in LEFT_OUT]
 
