@@ -31,6 +31,7 @@ def row(*outcomes: Outcome, is_defect: bool, refused_by: tuple[str, ...] = ()) -
             caught_by=[],
             worst_tile_ssim=1.0,
             parity_ratio=1.0,
+            largest_difference=0,
             refused_by=list(refused_by),
             expected=Path(),
             obtained=Path(),

@@ -5,6 +5,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 from PIL import Image
 from tests.benchmarks.quality.changes import Wrapped
 from tests.benchmarks.quality.peers import PEERS
@@ -37,6 +38,7 @@ class Decision:
     caught_by: list[str]  # our checks that are not green, by name
     worst_tile_ssim: float | None
     parity_ratio: float | None
+    largest_difference: int  # of any pixel from the live baseline's, in levels of 255
     refused_by: list[str]  # peers
     expected: Path  # the last picture
     obtained: Path
@@ -122,10 +124,16 @@ def decide(changed: Any, anchor: Anchor, folder: Path) -> Decision:
         caught_by=list(dict.fromkeys(check.name for check in verdict.checks if check.outcome not in _GREEN)),
         worst_tile_ssim=min(tiles, default=None),
         parity_ratio=max((step.ratio for step in parity.steps if step.ratio is not None), default=None),
+        largest_difference=max(_largest_difference(*pair) for pair in pairs),
         refused_by=[peer.name for peer in PEERS if any(peer.refuses(*pair) for pair in pairs)],
         expected=pairs[-1][0],
         obtained=pairs[-1][1],
     )
+
+
+def _largest_difference(expected: Path, obtained: Path) -> int:
+    pixels = [np.asarray(Image.open(path), dtype=int) for path in (expected, obtained)]
+    return int(abs(pixels[0] - pixels[1]).max())
 
 
 _GREEN = (Outcome.PASS, Outcome.NOT_APPLICABLE)

@@ -14,8 +14,8 @@ from nearlossless.verdicts import Outcome
 
 OURS = "nearlossless"
 GATES = (OURS, *(peer.name for peer in PEERS))
-THUMBNAIL, LABEL, COLUMNS, GAP = 72, 20, 9, 4  # pixels, but for the columns
-FONT, LETTERS = 8, 16  # size of a label, and letters in a line of it
+THUMBNAIL, LABEL, COLUMNS, GAP = 64, 20, 10, 4  # pixels, but for the columns
+FONT, LETTERS = 8, 14  # size of a label, and letters in a line of it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,6 +72,7 @@ def figures(rows: list[Row], settings: dict[str, Any]) -> dict[str, Any]:
                         "caught_by": decision.caught_by,
                         "worst_tile_ssim": decision.worst_tile_ssim,
                         "parity_ratio": decision.parity_ratio,
+                        "largest_difference": decision.largest_difference,
                         "refused_by": decision.refused_by,
                     }
                     for decision in row.decisions
@@ -101,7 +102,7 @@ def _rates(rows: list[Row]) -> list[str]:
 
 
 def _table(rows: list[Row], *, defects: bool) -> list[str]:
-    titles = ["change", "what it is", *GATES, "our checks", "worst tile", "step parity"]
+    titles = ["change", "what it is", *GATES, "our checks", "worst tile", "largest difference", "step parity"]
     lines = [f"| {' | '.join(titles)} |", f"|{' --- |' * len(titles)}"]
     for row in rows:
         if row.is_defect is not defects:
@@ -115,47 +116,54 @@ def _table(rows: list[Row], *, defects: bool) -> list[str]:
             *(f"{row.refusals(gate)}/{len(row.decisions)}" for gate in GATES),
             "; ".join(checks) or "-",
             f"{min(tiles):.4f}" if tiles else "-",
+            str(max(decision.largest_difference for decision in row.decisions)),
             f"{max(ratios):.3g}" if ratios else "-",
         ]
         lines.append(f"| {' | '.join(cells)} |")
     return lines
 
 
-def render(rows: list[Row], settings: dict[str, Any]) -> str:
-    """The page."""
+def _introduction(settings: dict[str, Any]) -> list[str]:
     seeds, prompts = ", ".join(map(str, settings["seeds"])), "; ".join(f"'{p}'" for p in settings["prompts"])
-    lines = [
+    return [
         "# What the quality gate catches",
         "",
         "Written by `tox run -e bench-quality`. Defects and benign changes of the miniature's pipeline, judged by the",
-        "quality gate as a run judges a recipe; other projects' default gates judge the same pictures.",
+        "quality gate as a run judges a recipe; other projects' default gates judge the same pictures. A benign change is",
+        "other rounding or another place to compute; a defect is what a person would call wrong.",
         "",
         f"Prompts: {prompts}; seeds {seeds}; neither was used for tuning.",
         f"{settings['size']}, {settings['steps']} steps, {settings['cpu']}, {settings['threads']} threads,",
         f"torch {settings['stack']['torch']}.",
         "",
-        "A decision is one change on one seed: two pictures and step parity. A gate refuses where any of them fails;",
-        "cells count the seeds on which it did. Intervals are exact (Clopper and Pearson, 95 %) over decisions; the",
-        "seeds of one change are not independent of each other, so that the intervals are, if anything, too narrow.",
+        "A decision is one change on one seed: two pictures, for ours also step parity and a replay. Intervals are exact",
+        "(Clopper and Pearson, 95 %) over decisions; the seeds of one change are not independent of each other, so that",
+        "the intervals are, if anything, too narrow.",
         "",
-        "A benign change is other rounding or another place to compute; a defect is what a person would call wrong.",
-        "",
+    ]
+
+
+def render(rows: list[Row], settings: dict[str, Any]) -> str:
+    """The page."""
+    lines = [
+        *_introduction(settings),
         *_rates(rows),
         "",
         *(f"{name} was not run: {reason}" for name, reason in NOT_RUN.items()),
+        "",
+        "Below, cells count the seeds on which a gate refused. Worst tile: least SSIM of any tile of any picture against",
+        "the live baseline. Largest difference: of any pixel, in levels of 255. Step parity: RMS distance of the",
+        "transformer's output to a reference one precision up, in units of the baseline's own, at its worst step.",
         "",
         "## Defects",
         "",
         *_table(rows, defects=True),
         "",
+        "![The baseline's picture, and what each defect makes of it](quality.png)",
+        "",
         "## Benign changes",
         "",
         *_table(rows, defects=False),
-        "",
-        "Worst tile: least SSIM of any tile of any picture against the live baseline. Step parity: RMS distance of the",
-        "transformer's output to a reference one precision up, in units of the baseline's own, at its worst step.",
-        "",
-        "![The baseline's picture, and what each defect makes of it](quality.png)",
         "",
     ]
     return "\n".join(lines)
