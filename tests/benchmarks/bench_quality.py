@@ -133,7 +133,10 @@ def main() -> int:
     """Measure, write, and tell wrong decisions."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seeds", type=int, nargs="+", default=SEEDS, help=f"default: {' '.join(map(str, SEEDS))}")
-    parser.add_argument("--only", nargs="+", default=[], metavar="NAME", help="these changes, and write nothing")
+    names = [change.name for change in (*BENIGN, *DEFECTS)]
+    parser.add_argument(
+        "--only", nargs="+", default=[], choices=names, metavar="NAME", help="these changes, and write nothing"
+    )
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="bench-quality-") as folder:
         bench = Bench(tuple(options.seeds), Path(folder))
