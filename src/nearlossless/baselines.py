@@ -51,11 +51,11 @@ class Sidecar(BaseModel):
 
     def has_settings_of(self, case: Case) -> bool:
         """Whether the case still draws with the settings of this picture."""
-        settings = _settings(case)
+        settings = picture_settings(case)
         return self.model_dump(include=set(settings)) == settings
 
 
-def _settings(case: Case) -> dict[str, Any]:
+def picture_settings(case: Case) -> dict[str, Any]:
     """What decides a case's pictures besides request and identity; names are the sidecar's."""
     generation = case.generation
     return {
@@ -191,7 +191,7 @@ def write_expected(
         height=request.height,
         width=request.width,
         steps=request.steps,
-        **_settings(case),
+        **picture_settings(case),
         identity=identity,
         stack=stack,
         clip_score=clip_score,

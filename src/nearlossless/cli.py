@@ -159,3 +159,33 @@ def approve(
     typer.echo(f"{len(candidates)} expected picture(s) taken over into {baselines}")
     if not thresholds and any(offer.can_be_written for offer in offers):
         typer.echo("no threshold was written; --thresholds writes the lines above into their case files")
+
+
+@app.command()
+def calibrate(
+    case: Annotated[str, typer.Option(help="Case to calibrate.")] = "miniature",
+    device: Annotated[
+        str | None, typer.Option(help="cpu or cuda; default: cuda where there is one and the case allows it.")
+    ] = None,
+    baselines: BaselinesOption = Path("baselines"),
+) -> None:
+    """Measure how far a case's pictures move on this machine although nothing is wrong, keep it, propose bands."""
+    from nearlossless.backends import BackendError, BackendUnavailable
+    from nearlossless.calibration import calibrate as measure
+    from nearlossless.calibration import proposed_lines
+    from nearlossless.case_files import find_case
+    from nearlossless.cases import CaseError
+    from nearlossless.generate import choose_device
+    from nearlossless.measuring import BaselineError
+    from nearlossless.progress import Progress
+    from nearlossless.report.noise import render_noise
+
+    try:
+        where = choose_device(find_case(baselines, case), device)
+        path, floor = measure(baselines, case, where, Progress(lambda line: typer.echo(line, err=True)))
+        lines = proposed_lines(floor)
+    except (CaseError, BackendError, BackendUnavailable, BaselineError, OSError, ValueError) as error:
+        raise fail(error) from None
+    typer.echo(render_noise(floor, colour=sys.stdout.isatty()))
+    typer.echo(f"noise floor: {path}")
+    typer.echo("\n".join(["bands that these changes keep, for case.toml:", *(f"    {line}" for line in lines)]))

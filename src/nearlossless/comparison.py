@@ -11,7 +11,7 @@ from nearlossless.cases import Case
 from nearlossless.environment import PictureIdentity
 from nearlossless.metrics.clip import ClipScorer
 from nearlossless.metrics.pixels import Pixels
-from nearlossless.metrics.scores import compare
+from nearlossless.metrics.scores import Scores, compare
 from nearlossless.metrics.structure import ssim
 from nearlossless.metrics.tripwires import tripwires
 from nearlossless.pipelines.requests import Batch, Request, batches
@@ -73,7 +73,7 @@ def _compare(
         if comparison.scorer is not None:  # by the present judge: the sidecar's score is only history
             record.stored_clip = comparison.scorer(expected.picture, request.prompt)
         if obtained.size == expected.picture.size:
-            record.stored_worst_tile_ssim = compare(pixels, Pixels(expected.picture)).worst_tile_ssim
+            record.stored = compare(pixels, Pixels(expected.picture))
     return record
 
 
@@ -84,10 +84,7 @@ def _compare_live(
     if comparison.scorer is not None:
         record.baseline_clip = comparison.scorer(live, request.prompt)
     if (obtained.width, obtained.height) == live.size:
-        scores = compare(obtained, Pixels(live))
-        record.live_mean_ssim = scores.mean_ssim
-        record.live_worst_tile_ssim = scores.worst_tile_ssim
-        record.live_worst_tile_xywh = scores.worst_tile_xywh
+        record.live = compare(obtained, Pixels(live))
 
 
 def _offer_candidate(
@@ -131,6 +128,14 @@ def batch_tripped(
     """What any picture of a batch trips, each once."""
     pictures = zip(obtained, live if live is not None else [None] * len(batch), batch, strict=True)
     return list(dict.fromkeys(name for mine, theirs, request in pictures for name in tripped(mine, theirs, request)))
+
+
+def batch_scores(obtained: Sequence["Image.Image"], live: Sequence["Image.Image"]) -> list[Scores]:
+    """Every score of each picture of a batch; none where sizes differ."""
+    pairs = list(zip(obtained, live, strict=True))
+    if any(mine.size != theirs.size for mine, theirs in pairs):
+        return []
+    return [compare(Pixels(mine), Pixels(theirs)) for mine, theirs in pairs]
 
 
 def batch_ssim(obtained: Sequence["Image.Image"], live: Sequence["Image.Image"] | None) -> float | None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from nearlossless.cases import Sampling
 from nearlossless.gates import GIB
 from nearlossless.memory import SINCE_START
-from nearlossless.record import PictureRecord, SizeRecord, SubjectRecord, SwapRecord
+from nearlossless.record import SizeRecord, SubjectRecord, SwapRecord
 from nearlossless.timing import PairedLatencies, judge_latencies, judge_pairs
 
 # Beyond these a figure describes no pipeline, whatever a record says.
@@ -52,17 +52,15 @@ def _all(subject: SubjectRecord, sampling: Sampling) -> Iterator[Proposal]:
         yield from _speedup(subject, sampling)
         yield from _memory_ratio(subject)
         if subject.pictures:  # of synthetic weights sizes are drawn too, and say nothing about a band
-            measured: list[PictureRecord | SizeRecord | SwapRecord] = [
-                *subject.pictures,
-                *subject.sizes,
-                *subject.swaps,
-            ]
-            yield from _similarity("live.min_ssim", [drawn.live_worst_tile_ssim for drawn in measured])
+            drawn: list[SizeRecord | SwapRecord] = [*subject.sizes, *subject.swaps]
+            similarities = [picture.live.worst_tile_ssim if picture.live else None for picture in subject.pictures]
+            yield from _similarity("live.min_ssim", similarities + [each.live_worst_tile_ssim for each in drawn])
         yield from _parity(subject)
     if wants_absolute:
         yield from _latency(subject, sampling)
         yield from _peak(subject)
-    stored = [p.stored_worst_tile_ssim for p in subject.pictures if not (p.stored_problem or p.stored_foreign)]
+    own = [p for p in subject.pictures if not (p.stored_problem or p.stored_foreign)]
+    stored = [p.stored.worst_tile_ssim if p.stored else None for p in own]
     yield from _similarity("stored.min_ssim", stored if len(stored) == len(subject.pictures) else [])
     if subject.pictures:
         basis = "a drop near zero does not tell how far prompts may slip: decide it by hand"

@@ -9,8 +9,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from nearlossless.atomic import write_text
 from nearlossless.effect import Effect
 from nearlossless.environment import Fingerprint
+from nearlossless.metrics.scores import Scores
 from nearlossless.references import Reference
-from nearlossless.thresholds import Thresholds
+from nearlossless.thresholds import Band, Thresholds
 from nearlossless.worker import ProcessRun
 
 SCHEMA_VERSION: Final = 1
@@ -58,10 +59,8 @@ class PictureRecord(_Part):
     height: int
     width: int
     tripwires: list[str] = Field(default_factory=list)
-    live_mean_ssim: float | None = None
-    live_worst_tile_ssim: float | None = None
-    live_worst_tile_xywh: tuple[int, int, int, int] | None = None
-    stored_worst_tile_ssim: float | None = None
+    live: Scores | None = None  # beside the live baseline's
+    stored: Scores | None = None  # beside the stored one
     stored_problem: str | None = None
     stored_foreign: list[str] = Field(default_factory=list)
     baseline_clip: float | None = None
@@ -123,7 +122,7 @@ class ReplayRecord(_Part):
     unlike: str | None = None  # inputs of other shapes, or other ones
     errors: dict[InputKind, InputError] = Field(default_factory=dict)
     eps: float = 0.0  # of the coarser of the two pipelines' latents
-    worst_tile_ssim: float | None = None
+    pictures: list[Scores] = Field(default_factory=list)  # beside the baseline's, of one batch
     tripwires: list[str] = Field(default_factory=list)
     problem: str | None = None
     not_applicable: str | None = None
@@ -178,6 +177,7 @@ class SubjectRecord(_Part):
     pictures: list[PictureRecord] = Field(default_factory=list)
     parity: ParityRecord = Field(default_factory=ParityRecord)
     replay: ReplayRecord = Field(default_factory=ReplayRecord)
+    noise_floor: Band | None = None  # the worst of each figure under benign changes, as calibrated
     effect: Effect | None = None  # of the recipe on the session's pipeline
     sizes: list[SizeRecord] = Field(default_factory=list)
     swaps: list[SwapRecord] = Field(default_factory=list)

@@ -5,7 +5,7 @@ from typing import Any
 
 from pydantic import Field
 
-from nearlossless.fields import Level, Name, Ratio, Reason, Seconds, Similarity, Strict
+from nearlossless.fields import Level, Name, Ratio, Reason, Seconds, Share, Similarity, Strict
 
 
 class Band(Strict):
@@ -17,8 +17,8 @@ class Band(Strict):
     max_p99_difference: Level | None = Field(None, description="99th percentile of the absolute difference.")
     max_difference: Level | None = Field(None, description="Largest absolute difference.")
     max_channel_shift: Level | None = Field(None, description="Mean signed difference of any channel, either sign.")
-    max_colour_difference: Similarity | None = Field(None, description="Of any tile's mean colour, in OKLab.")
-    max_flip: Similarity | None = Field(None, description="Mean FLIP error of the worst tile.")
+    max_colour_difference: Share | None = Field(None, description="Of any tile's mean colour, in OKLab.")
+    max_flip: Share | None = Field(None, description="Mean FLIP error of the worst tile.")
     max_lpips: Ratio | None = Field(None, description="LPIPS of the whole picture.")
     pictures: int | None = Field(
         None, ge=1, description="How many pictures it was set for: the worst of more is worse."
@@ -36,6 +36,7 @@ class Thresholds(Strict):
         None, description="Ceiling of the compiled / the baseline's own distance to a reference one precision up."
     )
     live: Band = Field(Band(), description="Of each picture against the live baseline's.")
+    replay: Band = Field(Band(), description="Of the picture decoded in the replay; without `min_ssim`: the live band.")
     stored: Band = Field(Band(), description="Of each picture against the stored one.")
     foreign: Band = Field(Band(), description="Of each picture against one that other hardware stored.")
     max_embedding_error: Ratio | None = Field(

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from tests.scores import scores
 
 from nearlossless.cases import Sampling
 from nearlossless.gates import (
@@ -42,7 +43,7 @@ def replay_record(**changes: object) -> ReplayRecord:
         "baseline_calls": 12,
         "eps": 0.125,
         "errors": {kind: InputError(name=name, call=1, error=0.0) for kind, name in inputs.items()},
-        "worst_tile_ssim": 1.0,
+        "pictures": [scores(1.0)],
     }
     return ReplayRecord.model_validate(sound | changes)
 
@@ -57,8 +58,8 @@ def picture_record(**changes: object) -> PictureRecord:
         "seed": 20,
         "height": 128,
         "width": 128,
-        "live_worst_tile_ssim": 1.0,
-        "stored_worst_tile_ssim": 1.0,
+        "live": scores(1.0),
+        "stored": scores(1.0),
         "baseline_clip": 25.0,
         "obtained_clip": 25.0,
         "stored_clip": 25.0,
@@ -213,13 +214,13 @@ def test_quality_without_pictures_is_not_comparable() -> None:
 @pytest.mark.parametrize(
     ("changes", "outcome"),
     [
-        ({"live_worst_tile_ssim": 0.99}, Outcome.PASS),
-        ({"live_worst_tile_ssim": 0.9899}, Outcome.REGRESSION),
-        ({"live_worst_tile_ssim": None}, Outcome.NOT_COMPARABLE),
-        ({"live_worst_tile_ssim": math.nan}, Outcome.NOT_COMPARABLE),
-        ({"stored_worst_tile_ssim": 0.98}, Outcome.PASS),
-        ({"stored_worst_tile_ssim": 0.9799}, Outcome.REGRESSION),
-        ({"stored_worst_tile_ssim": None}, Outcome.NOT_COMPARABLE),
+        ({"live": scores(0.99)}, Outcome.PASS),
+        ({"live": scores(0.9899)}, Outcome.REGRESSION),
+        ({"live": None}, Outcome.NOT_COMPARABLE),
+        ({"live": scores(math.nan)}, Outcome.NOT_COMPARABLE),
+        ({"stored": scores(0.98)}, Outcome.PASS),
+        ({"stored": scores(0.9799)}, Outcome.REGRESSION),
+        ({"stored": None}, Outcome.NOT_COMPARABLE),
         ({"obtained_clip": 24.5}, Outcome.PASS),
         ({"obtained_clip": 24.49}, Outcome.REGRESSION),
         ({"obtained_clip": None}, Outcome.NOT_COMPARABLE),
@@ -239,7 +240,7 @@ def test_quality_turns_at_each_of_its_thresholds(changes: dict[str, Any], outcom
 @pytest.mark.parametrize(("similarity", "outcome"), [(0.9, Outcome.PASS), (0.8999, Outcome.REGRESSION)])
 def test_foreign_picture_has_its_own_band(similarity: float, outcome: Outcome) -> None:
     """A stored picture of other hardware is held against the looser band."""
-    verdict = quality_of(stored_foreign=["hardware: cpu-avx2 -> cpu-avx512"], stored_worst_tile_ssim=similarity)
+    verdict = quality_of(stored_foreign=["hardware: cpu-avx2 -> cpu-avx512"], stored=scores(similarity))
     assert verdict.outcome is outcome
 
 
@@ -252,7 +253,7 @@ def test_foreign_picture_without_band_is_not_comparable() -> None:
 
 def test_one_bad_picture_among_good_ones_fails() -> None:
     """Judgement is by the worst picture, not by the mean."""
-    pictures = [picture_record() for _ in range(9)] + [picture_record(live_worst_tile_ssim=0.5, seed=99)]
+    pictures = [picture_record() for _ in range(9)] + [picture_record(live=scores(0.5), seed=99)]
     verdict = judge_quality(pictures, QUALITY, SOUND, ALIKE)
     assert verdict.outcome is Outcome.REGRESSION
     assert "seed 99" in verdict.reason
@@ -321,7 +322,7 @@ def test_missing_baseline_needs_its_reason(process_run: MakeRun) -> None:
     ("changes", "outcome"),
     [
         ({}, Outcome.PASS),
-        ({"stored_worst_tile_ssim": 0.9799}, Outcome.REGRESSION),
+        ({"stored": scores(0.9799)}, Outcome.REGRESSION),
         ({"stored_clip": 25.51}, Outcome.REGRESSION),
         ({"stored_clip": None}, Outcome.NOT_COMPARABLE),
         ({"tripwires": ["black"]}, Outcome.REGRESSION),
@@ -330,7 +331,7 @@ def test_missing_baseline_needs_its_reason(process_run: MakeRun) -> None:
 )
 def test_quality_without_baseline_is_held_against_the_stored(changes: dict[str, Any], outcome: Outcome) -> None:
     """Without a baseline the stored picture and its score judge; missing ones are not green."""
-    alone = {"live_worst_tile_ssim": None, "baseline_clip": None}
+    alone = {"live": None, "baseline_clip": None}
     verdict = judge_quality(
         [picture_record(**alone | changes)], QUALITY, ABSENT, ReplayRecord(), baseline_does_not_fit=NO_BASELINE
     )
@@ -475,9 +476,9 @@ def test_embeddings_of_quantized_encoders_have_a_ceiling_of_their_own(error: flo
 @pytest.mark.parametrize(
     ("changes", "outcome"),
     [
-        ({"worst_tile_ssim": 0.99}, Outcome.PASS),
-        ({"worst_tile_ssim": 0.9899}, Outcome.REGRESSION),
-        ({"worst_tile_ssim": None}, Outcome.NOT_COMPARABLE),
+        ({"pictures": [scores(0.99)]}, Outcome.PASS),
+        ({"pictures": [scores(0.9899)]}, Outcome.REGRESSION),
+        ({"pictures": []}, Outcome.NOT_COMPARABLE),
         ({"calls": 11}, Outcome.REGRESSION),
         ({"calls": 13}, Outcome.REGRESSION),
         ({"unlike": "call 1: timestep: absent"}, Outcome.REGRESSION),

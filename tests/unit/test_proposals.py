@@ -5,6 +5,7 @@ import tomllib
 from collections.abc import Callable
 
 import pytest
+from tests.scores import scores
 
 from nearlossless.cases import Sampling
 from nearlossless.gates import GIB, judge_memory, judge_speedup, judge_startup
@@ -30,7 +31,7 @@ def measured(full_record: Record, process_run: MakeRun) -> SubjectRecord:
     measured.cold_process = process_run(steady_bytes=2 * GIB, load_s=2.0, first_call_s=8.0, kind="allocated")
     measured.warm_process = process_run(steady_bytes=2 * GIB, first_call_s=4.0, kind="allocated")
     measured.pictures = [
-        PictureRecord(prompt="x", seed=1, height=64, width=64, live_worst_tile_ssim=0.98, stored_worst_tile_ssim=0.999)
+        PictureRecord(prompt="x", seed=1, height=64, width=64, live=scores(0.98), stored=scores(0.999))
     ]
     measured.sizes = [SizeRecord(height=64, width=64, compiles=0, latency_s=1.0, live_worst_tile_ssim=0.97)]
     return measured
@@ -98,7 +99,7 @@ def test_without_baseline_absolute_figures_alone_are_proposed(measured: SubjectR
 @pytest.mark.parametrize(("similarity", "is_proposed"), [(0.9, True), (0.8999, False), (math.nan, False)])
 def test_lossy_pictures_propose_no_band(measured: SubjectRecord, similarity: float, is_proposed: bool) -> None:
     """A worst tile below 0.9 is no rounding: its band is left to a person."""
-    measured.pictures[0].live_worst_tile_ssim = similarity
+    measured.pictures[0].live = None if similarity is None else scores(similarity)
     measured.sizes[0].live_worst_tile_ssim = 0.999
     assert ("live.min_ssim" in proposed(measured)) is is_proposed
     assert ("live.min_ssim" in left_out(measured)) is not is_proposed

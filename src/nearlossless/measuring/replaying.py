@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from nearlossless.comparison import batch_ssim, batch_tripped
+from nearlossless.comparison import batch_scores, batch_tripped
 from nearlossless.measuring import drawer
 from nearlossless.measuring.recording import Recording, denoiser_of
 from nearlossless.pipelines.requests import batches
@@ -36,5 +36,5 @@ def measure_replay(recording: Recording, compiled: Any, subject: Subject, progre
     if not player.found.calls:
         player.found.problem = "the compiled pipeline drew without calling its denoiser"
     player.found.tripwires = batch_tripped(pictures, recording.pictures, batch)
-    player.found.worst_tile_ssim = batch_ssim(pictures, recording.pictures)
+    player.found.pictures = batch_scores(pictures, recording.pictures)
     return player.found

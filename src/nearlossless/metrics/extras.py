@@ -58,13 +58,14 @@ def lpips(obtained: "Pixels", expected: "Pixels") -> float | None:
 def _lpips_network() -> Any | None:
     try:
         from torchvision.models import AlexNet_Weights
-    except ImportError:
+    except (ImportError, RuntimeError):  # the latter where it was built for another torch
         return None
     import torch
-    from torchmetrics.image.lpip import LearnedPerceptualImagePatchSimilarity
 
     if not (Path(torch.hub.get_dir()) / "checkpoints" / Path(AlexNet_Weights.DEFAULT.url).name).is_file():
         return None
+    from torchmetrics.image.lpip import LearnedPerceptualImagePatchSimilarity
+
     with _tensors_only():
         return LearnedPerceptualImagePatchSimilarity(net_type="alex", normalize=True)
 

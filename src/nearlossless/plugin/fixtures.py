@@ -171,6 +171,7 @@ def pictures(
 
     Candidates are written when asked for. Synthetic weights draw no pictures.
     """
+    from nearlossless.calibration import stored_noise
     from nearlossless.measuring.pictures import measure_pictures
     from nearlossless.measuring.recording import record_baseline
     from nearlossless.measuring.replaying import measure_replay
@@ -185,6 +186,7 @@ def pictures(
         subject_record.replay = measure_replay(recording, compiled_pipeline, subject, progress)
     if subject.no_pictures is not None:
         return subject_record
+    subject_record.noise_floor = stored_noise(subject, subject_record.fingerprint)
     run = request.config.stash[RUN]
     subject_record.pictures, candidates = measure_pictures(
         baseline_pipeline,

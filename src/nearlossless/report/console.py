@@ -24,14 +24,15 @@ PLAIN_WIDTH = 100
 
 def render_console(record: Record, *, width: int, colour: bool) -> str:
     """The tables and verdict lines of a record as text, with ANSI colours if wanted."""
-    console = _console(width=width, colour=colour)
+    console = console_of(width=width, colour=colour)
     with console.capture() as captured:
         for subject in record.subjects:
             _print_subject(console, subject)
     return captured.get()
 
 
-def _console(*, width: int, colour: bool) -> "Console":
+def console_of(*, colour: bool, width: int = PLAIN_WIDTH) -> "Console":
+    """A terminal that is written into a text, with ANSI colours if wanted and not refused by NO_COLOR."""
     from rich.console import Console
 
     colour = colour and not os.environ.get("NO_COLOR")
@@ -40,7 +41,7 @@ def _console(*, width: int, colour: bool) -> "Console":
 
 def render_table(rows: list[Row], *, title: str, colour: bool) -> str:
     """One performance table as text."""
-    console = _console(width=PLAIN_WIDTH, colour=colour)
+    console = console_of(colour=colour)
     with console.capture() as captured:
         console.print(_table(rows, title))
     return captured.get().rstrip()

@@ -37,7 +37,7 @@ def _view(subject: SubjectRecord) -> dict[str, Any]:
         ],
         "published": columns,
         "parity": [_parity_row(step) for step in subject.parity.steps],
-        "pictures": sorted(subject.pictures, key=lambda p: p.live_worst_tile_ssim or 0.0),
+        "pictures": sorted(subject.pictures, key=lambda p: p.live.worst_tile_ssim if p.live else 0.0),
     }
 
 

@@ -1,10 +1,15 @@
 """Perceptual metrics where their packages are installed, and None where they are not."""
 
 import importlib.util
+import os
 import sys
+from pathlib import Path
+from pickle import UnpicklingError
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from nearlossless.metrics import extras
@@ -51,14 +56,26 @@ def test_flip_is_of_the_worst_tile(picture: Image.Image) -> None:
 
 
 def test_weights_of_lpips_are_never_downloaded(
-    picture: Image.Image, monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
+    picture: Image.Image, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """A hub folder without the weights gives no score, and nothing is written into it."""
-    import torch
-
-    folder = tmp_path_factory.mktemp("hub")
+    """With torchvision, but without the weights in torch's folder, there is no score and nothing is fetched."""
+    weights = SimpleNamespace(DEFAULT=SimpleNamespace(url="https://download.pytorch.org/models/alexnet.pth"))
+    monkeypatch.setitem(sys.modules, "torchvision.models", SimpleNamespace(AlexNet_Weights=weights))
+    monkeypatch.setitem(sys.modules, "torchvision", SimpleNamespace())
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
     extras._lpips_network.cache_clear()
-    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(folder))
-    monkeypatch.delitem(sys.modules, "torchvision.models", raising=False)
     assert lpips(Pixels(picture), Pixels(picture)) is None
-    assert list(folder.iterdir()) == []
+    assert list(tmp_path.iterdir()) == []
+    extras._lpips_network.cache_clear()
+
+
+def test_files_with_code_are_not_read(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Inside the context torch reads tensors and refuses a pickle of anything else, whatever its caller asked for."""
+    monkeypatch.delenv("TORCH_FORCE_WEIGHTS_ONLY_LOAD", raising=False)
+    torch.save({"weight": torch.ones(2)}, tmp_path / "tensors.pth")
+    torch.save(Path("anything but a tensor"), tmp_path / "code.pth")
+    with extras._tensors_only():
+        assert torch.load(tmp_path / "tensors.pth", weights_only=False)["weight"].sum() == 2
+        with pytest.raises(UnpicklingError):
+            torch.load(tmp_path / "code.pth", weights_only=False)
+    assert "TORCH_FORCE_WEIGHTS_ONLY_LOAD" not in os.environ

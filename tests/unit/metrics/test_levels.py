@@ -63,7 +63,7 @@ def test_sign_of_a_shift_is_kept(picture: Image.Image) -> None:
     """A channel that is darker than expected has a negative shift, and the unsigned figures do not wrap around."""
     expected = np.clip(np.array(picture), 0, 250)
     brighter = expected + np.array([0, 5, 3], dtype=np.uint8)
-    assert differences(brighter, expected).channel_shift == (0, 5, 3)
+    assert differences(brighter, expected).channel_shift == pytest.approx((0, 5, 3))
     darker = differences(expected, brighter)
-    assert darker.channel_shift == (0, -5, -3)
+    assert darker.channel_shift == pytest.approx((0, -5, -3))
     assert (darker.max_difference, darker.p99_difference) == (5, 5)
