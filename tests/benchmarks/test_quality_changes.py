@@ -13,7 +13,8 @@ from tests.benchmarks.quality.judging import SILENT, Anchor, make_anchor
 
 from nearlossless.case_files import load_case
 from nearlossless.cases import Case
-from nearlossless.gates import parity_checks, replay_checks
+from nearlossless.gates.parity import parity_checks
+from nearlossless.gates.replay import replay_checks
 from nearlossless.measuring.replaying import measure_replay
 from nearlossless.measuring.step_parity import measure_parity
 from nearlossless.pipelines.compiling import copy_pipeline

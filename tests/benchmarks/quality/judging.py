@@ -1,5 +1,6 @@
 """A change beside the baseline, on one seed, before our gate and the peers': one decision each."""
 
+import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
@@ -11,9 +12,10 @@ from tests.benchmarks.quality.changes import Wrapped
 from tests.benchmarks.quality.peers import PEERS
 
 from nearlossless.baselines import expected_folder, write_expected
+from nearlossless.calibration import stored_noise
 from nearlossless.cases import Case
 from nearlossless.environment import Fingerprint
-from nearlossless.gates import judge_quality
+from nearlossless.gates.quality import judge_quality
 from nearlossless.measuring import baseline_drawer
 from nearlossless.measuring.pictures import measure_pictures
 from nearlossless.measuring.recording import Recording, record_baseline
@@ -23,9 +25,11 @@ from nearlossless.pipelines.loading import fingerprint_of
 from nearlossless.pipelines.requests import batches
 from nearlossless.progress import Progress
 from nearlossless.selection import Subject
+from nearlossless.thresholds import Band
 from nearlossless.verdicts import Outcome
 
 RECIPE = "inductor"  # whose thresholds judge: compilation alone, nothing lossy
+BASELINES = Path(__file__).parents[3] / "baselines"
 SILENT = Progress(lambda _text: None)
 
 
@@ -69,6 +73,7 @@ class Anchor:
     subject: Subject
     fingerprint: Fingerprint
     recording: Recording
+    noise: Band | None
 
 
 def make_anchor(pipeline: Any, case: Case, folder: Path) -> Anchor:
@@ -96,8 +101,10 @@ def make_anchor(pipeline: Any, case: Case, folder: Path) -> Anchor:
                 stack=fingerprint.stack,
                 clip_score=None,
             )
+    # The floor lies with the shipped case: it is the hardware's, measured on other prompts and seeds.
+    noise = stored_noise(dataclasses.replace(subject, case_folder=BASELINES / case.name), fingerprint)
     recording = record_baseline(pipeline, case)
-    return Anchor(baseline=baseline, subject=subject, fingerprint=fingerprint, recording=recording)
+    return Anchor(baseline=baseline, subject=subject, fingerprint=fingerprint, recording=recording, noise=noise)
 
 
 def decide(changed: Any, anchor: Anchor, folder: Path) -> Decision:
@@ -115,9 +122,9 @@ def decide(changed: Any, anchor: Anchor, folder: Path) -> Decision:
     pictures, _ = measure_pictures(
         anchor.baseline, changed, subject, anchor.fingerprint, SILENT, report_folder=folder, update=False
     )
-    verdict = judge_quality(pictures, subject.thresholds, parity, replay)
+    verdict = judge_quality(pictures, subject.thresholds, parity, replay, noise=anchor.noise)
     pairs = [(folder / str(picture.baseline_file), folder / str(picture.obtained_file)) for picture in pictures]
-    tiles = [picture.live_worst_tile_ssim for picture in pictures if picture.live_worst_tile_ssim is not None]
+    tiles = [picture.live.worst_tile_ssim for picture in pictures if picture.live is not None]
     return Decision(
         seed=subject.case.generation.seeds[0],
         outcome=verdict.outcome,
