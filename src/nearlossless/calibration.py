@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nearlossless.backends import BackendError
-from nearlossless.baselines import picture_settings
 from nearlossless.case_files import find_case
 from nearlossless.cases import Case, CaseError
 from nearlossless.environment import Fingerprint
@@ -18,6 +17,7 @@ from nearlossless.noise import Movement, NoiseFloor, noise_path, read_noise, wit
 from nearlossless.progress import Progress
 from nearlossless.record import now
 from nearlossless.selection import Subject
+from nearlossless.sidecars import picture_settings
 from nearlossless.thresholds import Band
 
 if TYPE_CHECKING:

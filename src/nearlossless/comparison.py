@@ -1,5 +1,6 @@
 """Draw every picture of a case with both pipelines and compare it live and with what is stored, batch by batch."""
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +17,7 @@ from nearlossless.metrics.structure import ssim
 from nearlossless.metrics.tripwires import tripwires
 from nearlossless.pipelines.requests import Batch, Request, batches
 from nearlossless.record import PictureRecord
+from nearlossless.sidecars import CLIP
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -34,6 +36,7 @@ class Comparison:
     report_folder: Path
     prefix: str  # folder of this subject's pictures inside the report folder
     stack: dict[str, str]
+    latents_sha256: Callable[[Request], str | None] = lambda _: None  # of the initial latents that its seed gives here
     candidates: Path | None = None  # where to write candidates for the expected pictures
     written: list[Path] = field(default_factory=list)
 
@@ -49,7 +52,13 @@ def _compare_batch(
     batch: Batch, live: "list[Image.Image] | None", obtained: "list[Image.Image]", comparison: Comparison
 ) -> Iterator[PictureRecord]:
     for number, request in enumerate(batch):
-        expected = load_expected(comparison.case, comparison.case_folder, request, comparison.identity)
+        expected = load_expected(
+            comparison.case,
+            comparison.case_folder,
+            request,
+            comparison.identity,
+            latents_sha256=comparison.latents_sha256(request),
+        )
         anchor = live[number] if live is not None else None
         yield _compare(request, anchor, obtained[number], expected, comparison)
 
@@ -68,13 +77,35 @@ def _compare(
     record.stored_problem, record.stored_foreign = expected.problem, expected.foreign
     if comparison.candidates is not None:
         record.stored_problem = _offer_candidate(live, request, record.baseline_clip, comparison)
-    elif expected.picture is not None and expected.sidecar is not None:
-        record.expected_file = _keep(expected.picture, "expected", request, comparison)
-        if comparison.scorer is not None:  # by the present judge: the sidecar's score is only history
-            record.stored_clip = comparison.scorer(expected.picture, request.prompt)
-        if obtained.size == expected.picture.size:
-            record.stored = compare(pixels, Pixels(expected.picture))
+    elif expected.problem is None:
+        _compare_stored(record, expected, pixels, request, comparison)
     return record
+
+
+def _compare_stored(
+    record: PictureRecord, expected: Expected, obtained: Pixels, request: Request, comparison: Comparison
+) -> None:
+    """Compare with the accepted picture that fits best."""
+    accepted = [each for each in (expected, *expected.alternatives) if each.picture is not None]
+    chosen = max(accepted, key=lambda each: _worst_tile(obtained, each)) if len(accepted) > 1 else expected
+    assert chosen.picture is not None
+    assert chosen.sidecar is not None
+    record.expected_file = _keep(chosen.picture, "expected", request, comparison)
+    if comparison.scorer is not None:  # by the present judge: the sidecar's score is only history
+        record.stored_clip = comparison.scorer(chosen.picture, request.prompt)
+    if (obtained.width, obtained.height) == chosen.picture.size:
+        record.stored = compare(obtained, Pixels(chosen.picture))
+    if len(accepted) > 1:
+        reason = chosen.sidecar.accepted_because or "no reason given"
+        record.stored_choice = f"best of {len(accepted)} accepted: {chosen.path.name} ({reason})"
+
+
+def _worst_tile(obtained: Pixels, accepted: Expected) -> float:
+    """SSIM of the worst tile; lowest where there is none."""
+    if accepted.picture is None or (obtained.width, obtained.height) != accepted.picture.size:
+        return -math.inf
+    similarity = ssim(obtained, Pixels(accepted.picture)).worst_tile_ssim
+    return -math.inf if math.isnan(similarity) else similarity
 
 
 def _compare_live(
@@ -108,17 +139,20 @@ def _write_candidate(live: "Image.Image", request: Request, clip_score: float | 
         live,
         identity=comparison.identity,
         stack=comparison.stack,
-        clip_score=clip_score,
+        scores={} if clip_score is None else {CLIP: clip_score},
+        latents_sha256=comparison.latents_sha256(request),
     )
     comparison.written.append(path)
 
 
 def tripped(obtained: "Image.Image", anchor: "Image.Image | None", request: Request) -> list[str]:
-    """Tripwires that the baseline's own picture, live or stored, does not trip, and a wrong size."""
+    """Tripwires that the baseline's own picture, live or stored, does not trip, and a wrong size or mode."""
     allowed = tripwires(anchor) if anchor is not None else []
     tripped = [name for name in tripwires(obtained) if name not in allowed]
     if obtained.size != (request.width, request.height):
         tripped.append(f"{obtained.width}x{obtained.height} instead of {request.width}x{request.height}")
+    if obtained.mode != "RGB":
+        tripped.append(f"{obtained.mode} instead of RGB")
     return tripped
 
 

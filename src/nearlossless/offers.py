@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from nearlossless.approval import ApprovalError
-from nearlossless.atomic import write_bytes, write_text
+from nearlossless.atomic import write_all
 from nearlossless.case_edits import EditError, with_thresholds
 from nearlossless.case_files import CASE_FILE, find_case, parse_case
 from nearlossless.cases import Case
 from nearlossless.environment import Fingerprint, hardware_folder
 from nearlossless.fields import Device
-from nearlossless.proposals import Proposal, proposals
-from nearlossless.record import RECORD_FILE, Record, SubjectRecord, now, read_record
+from nearlossless.proposals import Proposal, proposals, tighter
+from nearlossless.record import RECORD_FILE, Record, RecordError, SubjectRecord, now, read_record
 from nearlossless.verdicts import Outcome
 
 LARGEST_RECORD = 1 << 26
@@ -34,18 +34,21 @@ class Offer:
     missing: list[Proposal]  # of thresholds that are not in force yet, with values
     kept: list[str]  # thresholds that were measured too, and stay as they are
     left_out: list[Proposal]  # not in force, and not to be had from this record
+    tighter: list[Proposal]  # in force, and looser than this record and the kept one need
     refused: str = ""  # why none of it may be written
 
-    @property
-    def can_be_written(self) -> bool:
-        """Whether there is anything to write."""
-        return bool(self.missing) and not self.refused
+    def chosen(self, *, tighten: bool) -> list[Proposal]:
+        """What would be written: nothing of a refused offer, and tighter values only when asked for."""
+        if self.refused:
+            return []
+        return [*self.missing, *(self.tighter if tighten else [])]
 
-    def written_into(self, text: str, reason: str) -> str:
-        """The text of a case file with the missing thresholds in it; an empty text gives their lines alone."""
-        values = {p.name: (p.value, p.basis) for p in self.missing if p.value is not None}
-        comment = f"{now()[:10]}: {reason}"
-        return with_thresholds(text, self.hardware, self.subject.recipe, values, comment=comment)
+    def written_into(self, text: str, reason: str, chosen: list[Proposal]) -> str:
+        """The text of a case file with the chosen thresholds in it; an empty text gives their lines alone."""
+        values = {p.name: (p.value, p.basis) for p in chosen if p.value is not None}
+        replaced = [proposal.name for proposal in self.tighter]
+        because = f"{now()[:10]}: {reason}"
+        return with_thresholds(text, self.hardware, self.subject.recipe, values, because=because, replaced=replaced)
 
 
 def find_offers(report: Path, baselines: Path) -> list[Offer]:
@@ -81,20 +84,45 @@ def _offers(record: Record, baselines: Path) -> Iterator[Offer]:
         in_force = case.thresholds_for(subject.recipe, device, hardware)
         if subject.baseline_does_not_fit != case.baseline_does_not_fit(device, hardware):
             raise ApprovalError(f"{subject.title}: the case has since changed whether its baseline fits {hardware}")
+        dtype = subject.fingerprint.picture.dtype
         found = proposals(subject, case.sampling)
         open_ones = [proposal for proposal in found if in_force.value(proposal.name) is None]
-        regressed = [verdict.gate for verdict in subject.verdicts if verdict.outcome == Outcome.REGRESSION]
+        known = {Outcome.REGRESSION, Outcome.WAIVED}
+        regressed = [f"{v.gate} ended in {v.outcome}" for v in subject.verdicts if v.outcome in known]
+        former = _kept(baselines / case.name / hardware_folder(hardware, dtype), subject, record)
         yield Offer(
             subject=subject,
             record=record,
             case=case,
             hardware=hardware,
-            dtype=subject.fingerprint.picture.dtype,
+            dtype=dtype,
             missing=[proposal for proposal in open_ones if proposal.value is not None],
             kept=[proposal.name for proposal in found if proposal not in open_ones],
             left_out=[proposal for proposal in open_ones if proposal.value is None],
-            refused=f"{', '.join(regressed)} ended in REGRESSION" if regressed else "",
+            tighter=tighter(
+                proposals(former, case.sampling) if former is not None else [],
+                found,
+                {proposal.name: in_force.value(proposal.name) for proposal in found},
+            ),
+            refused=", ".join(regressed),
         )
+
+
+def _record_path(hardware: Path, recipe: str) -> Path:
+    return hardware / f"record-{recipe}.json"
+
+
+def _kept(hardware: Path, subject: SubjectRecord, record: Record) -> SubjectRecord | None:
+    """The subject as an earlier run measured it, from the record that was accepted then; None without one."""
+    path = _record_path(hardware, subject.recipe)
+    if not path.exists():
+        return None
+    try:
+        former = read_record(path)
+    except RecordError:  # of an earlier version: nothing to tighten by, and no reason to refuse an approval
+        return None
+    found = [each for each in former.subjects if each.title == subject.title]
+    return found[0] if found and former.started != record.started else None
 
 
 def _checked_device(subject: SubjectRecord, case: Case) -> Device:
@@ -117,9 +145,9 @@ def _checked_hardware(subject: SubjectRecord, fingerprint: Fingerprint, case: Ca
     return picture.hardware
 
 
-def accept(offer: Offer, baselines: Path, reason: str) -> Path:
+def accept(offer: Offer, baselines: Path, reason: str, *, tighten: bool = False) -> Path:
     """
-    Write an offer's thresholds into its case file and its record beside them.
+    Write an offer's thresholds into its case file and its record beside them, both or neither.
 
     The new file must load, and say nothing else that the old one did not, before it replaces it.
 
@@ -133,28 +161,30 @@ def accept(offer: Offer, baselines: Path, reason: str) -> Path:
         raise ApprovalError("a reason is needed: it is kept beside the thresholds")
     if offer.refused:
         raise ApprovalError(f"{offer.subject.title}: {offer.refused}; its figures are no thresholds")
+    chosen = offer.chosen(tighten=tighten)
     folder = baselines / offer.case.name
     path = folder / CASE_FILE
     former = path.read_bytes().decode("utf-8")
     try:
-        text = offer.written_into(former, reason)
+        text = offer.written_into(former, reason, chosen)
         changed = parse_case(offer.case.name, tomllib.loads(text), path)
     except (EditError, tomllib.TOMLDecodeError) as error:
         raise ApprovalError(f"{path}: {error}") from None
-    _check_only_thresholds_changed(offer, parse_case(offer.case.name, tomllib.loads(former), path), changed)
+    _check_only_thresholds_changed(offer, chosen, parse_case(offer.case.name, tomllib.loads(former), path), changed)
     kept = offer.record.model_copy(update={"subjects": [offer.subject]})
-    hardware = folder / hardware_folder(offer.hardware, offer.dtype)
-    record_path = hardware / f"record-{offer.subject.recipe}.json"
-    write_text(record_path, kept.model_dump_json(indent=1) + "\n")
-    write_bytes(path, text.encode("utf-8"))
+    record_path = _record_path(folder / hardware_folder(offer.hardware, offer.dtype), offer.subject.recipe)
+    record_text = kept.model_dump_json(indent=1) + "\n"
+    write_all({record_path: record_text.encode("utf-8"), path: text.encode("utf-8")})
     return record_path
 
 
-def _check_only_thresholds_changed(offer: Offer, former: Case, changed: Case) -> None:
+def _check_only_thresholds_changed(offer: Offer, chosen: list[Proposal], former: Case, changed: Case) -> None:
     before, after = former.model_dump(exclude_unset=True), changed.model_dump(exclude_unset=True)
     recipes = before.setdefault("overrides", {}).setdefault(offer.hardware, {}).setdefault("recipes", {})
     table = recipes.setdefault(offer.subject.recipe, {})
-    for proposal in offer.missing:
+    added = changed.overrides[offer.hardware].recipes[offer.subject.recipe].because
+    table.setdefault("because", added)
+    for proposal in chosen:
         band, _, name = proposal.name.rpartition(".")
         (table.setdefault(band, {}) if band else table)[name] = proposal.value
     if before != after:

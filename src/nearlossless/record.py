@@ -12,6 +12,7 @@ from nearlossless.environment import Fingerprint
 from nearlossless.metrics.scores import Scores
 from nearlossless.references import Reference
 from nearlossless.thresholds import Band, Thresholds
+from nearlossless.waivers import Waiver
 from nearlossless.worker import ProcessRun
 
 SCHEMA_VERSION: Final = 1
@@ -61,6 +62,7 @@ class PictureRecord(_Part):
     tripwires: list[str] = Field(default_factory=list)
     live: Scores | None = None  # beside the live baseline's
     stored: Scores | None = None  # beside the stored one
+    stored_choice: str | None = None  # where several pictures are accepted, the one that fits best, and why it is
     stored_problem: str | None = None
     stored_foreign: list[str] = Field(default_factory=list)
     baseline_clip: float | None = None
@@ -182,6 +184,7 @@ class SubjectRecord(_Part):
     sizes: list[SizeRecord] = Field(default_factory=list)
     swaps: list[SwapRecord] = Field(default_factory=list)
     references: dict[str, tuple[Reference, ...]] = Field(default_factory=dict)
+    waivers: tuple[Waiver, ...] = ()  # those of the case that are about this recipe and device
 
     @property
     def title(self) -> str:
@@ -190,10 +193,19 @@ class SubjectRecord(_Part):
         return f"{self.case} / {self.recipe} / {self.device}{batch}"
 
     @property
+    def unneeded_waivers(self) -> list[Waiver]:
+        """Waivers whose gate ran and passed: what they waive is mended, and they should go."""
+        return [
+            waiver
+            for waiver in self.waivers
+            if {verdict.outcome for verdict in self.verdicts if verdict.gate == waiver.gate} == {"PASS"}
+        ]
+
+    @property
     def lacks_thresholds(self) -> bool:
         """Whether some figure was measured for which there is no threshold yet, and nothing regressed."""
         checks = [check for verdict in self.verdicts for check in verdict.checks]
-        is_sound = all(verdict.outcome != "REGRESSION" for verdict in self.verdicts)
+        is_sound = all(verdict.outcome not in {"REGRESSION", "WAIVED"} for verdict in self.verdicts)
         return is_sound and any(c.comparison and c.obtained is not None and c.threshold is None for c in checks)
 
 

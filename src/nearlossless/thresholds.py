@@ -48,12 +48,16 @@ class Thresholds(Strict):
     max_compiles_after_warmup: int | None = Field(0, ge=0, description="Compiles while the sizes are cycled.")
     max_cold_start_s: Seconds | None = Field(None, description="Load and first call with empty caches.")
     max_warm_start_ratio: Ratio | None = Field(None, description="Ceiling of warm / cold first call.")
+    because: Reason | None = Field(None, description="Why this table loosens what a more general one requires.")
 
     def overridden_by(self, other: "Thresholds") -> "Thresholds":
-        """These thresholds with those that `other` sets itself in their place, in bands figure by figure."""
-        return Thresholds.model_validate(
-            _merged(self.model_dump(exclude_unset=True), other.model_dump(exclude_unset=True))
-        )
+        """
+        These thresholds with those that `other` sets itself in their place, in bands figure by figure.
+
+        Reasons stay in their tables.
+        """
+        layers = [layer.model_dump(exclude_unset=True, exclude={"because"}) for layer in (self, other)]
+        return Thresholds.model_validate(_merged(*layers))
 
     def value(self, name: str) -> Any:
         """A threshold by its name in a case file, where a dot leads into a band: `live.min_ssim`."""

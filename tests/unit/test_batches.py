@@ -270,7 +270,7 @@ def test_stored_picture_knows_how_it_was_drawn(
         picture.resize((64, 64)),
         identity=identity,
         stack={},
-        clip_score=None,
+        scores={},
     )
     tiling = changes.pop("vae_tiling", False)
     case = pairs.model_copy(

@@ -14,6 +14,7 @@ from nearlossless.cases import Case, Generation, Lora, Model, Sampling
 from nearlossless.recipes import Recipe
 from nearlossless.references import Figures, Reference
 from nearlossless.thresholds import Band, Override, Thresholds
+from nearlossless.waivers import Waiver
 
 PAGE = Path(__file__).parents[2] / "docs" / "cases.md"
 SECTIONS: dict[type[BaseModel], str] = {
@@ -28,6 +29,7 @@ SECTIONS: dict[type[BaseModel], str] = {
     Override: "`[overrides.HARDWARE]`",
     Reference: "`[[references.GPU]]`",
     Figures: "Figures of a reference",
+    Waiver: "`[[waivers]]`",
 }
 
 

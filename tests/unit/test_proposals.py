@@ -9,7 +9,8 @@ from tests.scores import scores
 
 from nearlossless.cases import Sampling
 from nearlossless.gates import GIB, judge_memory, judge_speedup, judge_startup
-from nearlossless.proposals import Proposal, proposals
+from nearlossless.loosening import is_looser
+from nearlossless.proposals import Proposal, proposals, tighter
 from nearlossless.record import ParityRecord, PictureRecord, Record, SizeRecord, StepParity, SubjectRecord, SwapRecord
 from nearlossless.thresholds import Thresholds
 from nearlossless.timing import PairedLatencies
@@ -170,3 +171,54 @@ def test_step_parity_is_shown_and_left_to_a_person(measured: SubjectRecord) -> N
     assert "worst step 1.04" in left_out(measured)["max_parity_ratio"].basis
     measured.parity = ParityRecord()
     assert "max_parity_ratio" not in left_out(measured)
+
+
+def run_of(name: str, value: float | None, measured: float | None) -> list[Proposal]:
+    """What one run proposes for one threshold."""
+    return [Proposal(name=name, value=value, basis="measured", measured=measured)]
+
+
+@pytest.mark.parametrize(
+    ("name", "first", "second", "threshold", "offered"),
+    [
+        ("max_peak_gib", (10.2, 10.0), (10.2, 10.0), 10.4, 10.2),
+        ("max_peak_gib", (10.2, 10.0), (10.2, 10.0), 10.39, None),
+        ("max_peak_gib", (10.2, 10.0), (10.3, 10.1), 10.5, 10.3),
+        ("max_peak_gib", (10.3, 10.1), (10.2, 10.0), 10.5, 10.3),
+        ("max_peak_gib", (10.2, 10.0), (10.3, 10.1), 10.45, None),
+        ("max_peak_gib", (10.3, 10.1), (10.2, 10.0), 10.45, None),
+        ("live.min_ssim", (0.98, 0.99), (0.97, 0.985), 0.95, 0.97),
+        ("live.min_ssim", (0.98, 0.99), (0.97, 0.985), 0.96, None),
+        ("live.min_ssim", (0.97, 0.985), (0.98, 0.99), 0.95, 0.97),
+        ("min_speedup", (1.9, 2.0), (1.9, 2.0), 1.8, 1.9),
+        ("min_speedup", (1.9, 2.0), (1.9, 2.0), 1.81, None),
+        ("min_speedup", (1.9, 2.0), (1.9, 2.0), 2.5, None),
+        ("min_speedup", (None, None), (1.9, 2.0), 1.0, None),
+        ("min_speedup", (1.9, 2.0), (None, None), 1.0, None),
+    ],
+)
+def test_tighter_value_needs_twice_the_margin_in_both_runs(
+    name: str,
+    first: tuple[float | None, float | None],
+    second: tuple[float | None, float | None],
+    threshold: float,
+    offered: float | None,
+) -> None:
+    """Both runs must leave a threshold at least twice the proposed margin; the looser proposal is offered."""
+    found = tighter(run_of(name, *first), run_of(name, *second), {name: threshold})
+    assert [proposal.value for proposal in found] == ([] if offered is None else [offered])
+
+
+def test_nothing_is_tightened_that_is_not_in_force() -> None:
+    """A threshold that is missing, or that the former run did not measure, has no tighter value."""
+    run = run_of("max_peak_gib", 10.2, 10.0)
+    assert tighter(run, run, {"max_peak_gib": None}) == []
+    assert tighter([], run, {"max_peak_gib": 99.0}) == []
+
+
+def test_every_proposal_with_a_value_tells_what_was_measured(measured: SubjectRecord) -> None:
+    """The margin that a proposal takes can be told from it, and is on the loose side of what was measured."""
+    for proposal in proposals(measured, Sampling()):
+        if proposal.value is not None:
+            assert proposal.measured is not None
+            assert is_looser(proposal.name, proposal.value, proposal.measured), proposal

@@ -82,10 +82,10 @@ def _picture_checks(
 
 
 def _banded(
-    anchor: str, scores: Scores | None, band: Band, noise: Band | None, *, of: str, path: str | None
+    anchor: str, scores: Scores | None, band: Band, noise: Band | None, *, of: str, path: str | None, note: str = ""
 ) -> list[Check]:
     """Checks of a band; what is beyond it and within the noise floor passes, and says so."""
-    checks = band_checks(anchor, scores, band, of=of, path=path)
+    checks = band_checks(anchor, scores, band, of=of, path=path, note=note)
     if noise is None:
         return checks
     within = {check.name: check for check in band_checks(anchor, scores, noise) if check.outcome is Outcome.PASS}
@@ -96,7 +96,8 @@ def _banded(
 
 
 def _drifting(check: Check, within: Check) -> Check:
-    note = f"beyond the band by chaos: steps and replay are exact, noise moves it to {within.threshold:.4g}"
+    note = f"{check.note}; " if check.note else ""
+    note += f"beyond the band by chaos: steps and replay are exact, noise moves it to {within.threshold:.4g}"
     return replace(check, outcome=Outcome.PASS, note=note)
 
 
@@ -120,11 +121,13 @@ def _clip_checks(of: str, picture: PictureRecord, thresholds: Thresholds, *, has
 
 def _stored_checks(of: str, picture: PictureRecord, thresholds: Thresholds, noise: Band | None) -> list[Check]:
     name, path = f"stored {SSIM}", picture.expected_file or picture.obtained_file
+    choice = picture.stored_choice or ""
     if picture.stored_problem is not None:
         return [found(name, Outcome.NOT_COMPARABLE, picture.stored_problem, of=of, path=path)]
     if not picture.stored_foreign:
-        return _banded("stored", picture.stored, thresholds.stored, noise, of=of, path=path)
+        return _banded("stored", picture.stored, thresholds.stored, noise, of=of, path=path, note=choice)
     note = "foreign picture identity: " + ", ".join(picture.stored_foreign)
     if thresholds.foreign.min_ssim is None:
         return [found(name, Outcome.NOT_COMPARABLE, f"{note}; the case names no band for it", of=of, path=path)]
+    note = f"{note}; {choice}" if choice else note
     return band_checks("stored", picture.stored, thresholds.foreign, of=of, note=note, path=path)

@@ -122,10 +122,16 @@ def compiled_pipeline(
 
 @pytest.fixture
 def gate(subject: Subject, request: pytest.FixtureRequest) -> Concluding:
-    """Takes a verdict into the record and hands it back; a gate of which nothing was applicable is skipped."""
+    """
+    Takes a verdict into the record and hands it back.
+
+    A gate of which nothing was applicable is skipped, and one whose regressions are all waived ends as `xfailed`.
+    """
 
     def conclude(verdict: Verdict) -> Verdict:
-        request.config.stash[RUN].conclude(subject, verdict, request.node.nodeid)
+        kept = request.config.stash[RUN].conclude(subject, verdict, request.node.nodeid)
+        if kept.outcome == Outcome.WAIVED:
+            pytest.xfail(f"{Outcome.WAIVED} {kept.reason}")
         if verdict.outcome is Outcome.NOT_APPLICABLE:
             pytest.skip(f"not applicable: {verdict.reason}")
         return verdict
