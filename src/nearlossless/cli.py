@@ -106,6 +106,8 @@ def show_offer(offer: "Offer", reason: str) -> None:
         typer.echo(f"# {name}: already in force, stays as it is")
     for proposal in offer.left_out:
         typer.echo(f"# {proposal.name}: left out, {proposal.basis}")
+    if offer.renews and not offer.refused:
+        typer.echo(f"# {offer.subject.title}: --thresholds makes this record the one that later runs are held against")
     if offer.refused:
         typer.echo(f"# {offer.subject.title}: nothing can be taken over, {offer.refused}")
 

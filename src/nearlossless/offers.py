@@ -6,15 +6,17 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from nearlossless.accepted import accepted_path
 from nearlossless.approval import ApprovalError
 from nearlossless.atomic import write_bytes, write_text
 from nearlossless.case_edits import EditError, with_thresholds
 from nearlossless.case_files import CASE_FILE, find_case, parse_case
 from nearlossless.cases import Case
-from nearlossless.environment import Fingerprint, hardware_folder
+from nearlossless.environment import Fingerprint
 from nearlossless.fields import Device
 from nearlossless.proposals import Proposal, proposals
 from nearlossless.record import RECORD_FILE, Record, SubjectRecord, now, read_record
+from nearlossless.slowdown import max_latency_slowdown
 from nearlossless.verdicts import Outcome
 
 LARGEST_RECORD = 1 << 26
@@ -34,12 +36,13 @@ class Offer:
     missing: list[Proposal]  # of thresholds that are not in force yet, with values
     kept: list[str]  # thresholds that were measured too, and stay as they are
     left_out: list[Proposal]  # not in force, and not to be had from this record
+    renews: bool = False  # whether a slowdown is limited, so that the record itself is what later ones are held against
     refused: str = ""  # why none of it may be written
 
     @property
     def can_be_written(self) -> bool:
         """Whether there is anything to write."""
-        return bool(self.missing) and not self.refused
+        return (bool(self.missing) or self.renews) and not self.refused
 
     def written_into(self, text: str, reason: str) -> str:
         """The text of a case file with the missing thresholds in it; an empty text gives their lines alone."""
@@ -93,6 +96,7 @@ def _offers(record: Record, baselines: Path) -> Iterator[Offer]:
             missing=[proposal for proposal in open_ones if proposal.value is not None],
             kept=[proposal.name for proposal in found if proposal not in open_ones],
             left_out=[proposal for proposal in open_ones if proposal.value is None],
+            renews=max_latency_slowdown(in_force) is not None and bool(subject.speeds.compiled_s),
             refused=f"{', '.join(regressed)} ended in REGRESSION" if regressed else "",
         )
 
@@ -121,7 +125,8 @@ def accept(offer: Offer, baselines: Path, reason: str) -> Path:
     """
     Write an offer's thresholds into its case file and its record beside them.
 
-    The new file must load, and say nothing else that the old one did not, before it replaces it.
+    The new file must load, and say nothing else that the old one did not, before it replaces it. Where no threshold
+    is missing, the record alone replaces the one accepted before.
 
     Returns:
         The path of the kept record.
@@ -135,6 +140,16 @@ def accept(offer: Offer, baselines: Path, reason: str) -> Path:
         raise ApprovalError(f"{offer.subject.title}: {offer.refused}; its figures are no thresholds")
     folder = baselines / offer.case.name
     path = folder / CASE_FILE
+    text = _with_missing(offer, path, reason) if offer.missing else None
+    kept = offer.record.model_copy(update={"subjects": [offer.subject]})
+    record_path = accepted_path(folder, offer.subject.recipe, offer.hardware, offer.dtype)
+    write_text(record_path, kept.model_dump_json(indent=1) + "\n")
+    if text is not None:
+        write_bytes(path, text.encode("utf-8"))
+    return record_path
+
+
+def _with_missing(offer: Offer, path: Path, reason: str) -> str:
     former = path.read_bytes().decode("utf-8")
     try:
         text = offer.written_into(former, reason)
@@ -142,12 +157,7 @@ def accept(offer: Offer, baselines: Path, reason: str) -> Path:
     except (EditError, tomllib.TOMLDecodeError) as error:
         raise ApprovalError(f"{path}: {error}") from None
     _check_only_thresholds_changed(offer, parse_case(offer.case.name, tomllib.loads(former), path), changed)
-    kept = offer.record.model_copy(update={"subjects": [offer.subject]})
-    hardware = folder / hardware_folder(offer.hardware, offer.dtype)
-    record_path = hardware / f"record-{offer.subject.recipe}.json"
-    write_text(record_path, kept.model_dump_json(indent=1) + "\n")
-    write_bytes(path, text.encode("utf-8"))
-    return record_path
+    return text
 
 
 def _check_only_thresholds_changed(offer: Offer, former: Case, changed: Case) -> None:

@@ -125,11 +125,27 @@ class SwapRecord(_Part):
     problems: list[str] = Field(default_factory=list)
 
 
+class AcceptedSpeeds(_Part):
+    """Raw latencies of the record last accepted on this machine, or why there are none to compare with."""
+
+    problem: str | None = None
+    started: str = ""
+    baseline_s: list[float] = Field(default_factory=list)
+    compiled_s: list[float] = Field(default_factory=list)
+    set_aside: list[str | None] = Field(default_factory=list)
+
+
 class Speeds(_Part):
-    """Raw latencies of the pairs, each of one call, and denoising steps a second, each of a whole batch."""
+    """
+    Raw latencies of the pairs, each of one call, and denoising steps a second, each of a whole batch.
+
+    `set_aside` has of each pair why it is not judged, None where it is; `accepted` what it was held against.
+    """
 
     baseline_s: list[float] = Field(default_factory=list)
     compiled_s: list[float] = Field(default_factory=list)
+    set_aside: list[str | None] = Field(default_factory=list)
+    accepted: AcceptedSpeeds | None = None
     baseline_steps_per_s: float | None = None
     compiled_steps_per_s: float | None = None
 

@@ -83,6 +83,11 @@ def undecided() -> tuple[Iterator[float], Iterator[float]]:
     return chain(repeat(1.0, WARMUP_CALLS), cycle([1.1, 0.9])), repeat(1.0)
 
 
+def calls_of(seconds: list[float]) -> PairedLatencies:
+    """Calls of a compiled pipeline that has no baseline beside it."""
+    return PairedLatencies([], seconds)
+
+
 def noisy_pairs(speedup: float, count: int) -> PairedLatencies:
     """Pairs of this speedup that repeat to half a percent."""
     noise = np.random.default_rng(1).normal(0, 0.005, size=(2, count))
@@ -205,15 +210,16 @@ def test_impossible_latency_is_never_green(side: str, value: float) -> None:
     assert judge_pairs(pairs, sampling=SAMPLING, min_speedup=1.5).outcome is Outcome.NOT_COMPARABLE
 
 
-def test_too_few_pairs_are_inconclusive() -> None:
-    """One pair below the smallest number decides nothing, however clear it looks."""
+def test_too_few_pairs_are_not_comparable() -> None:
+    """One pair below the smallest number decides nothing, however clear it looks, and the number is named."""
     pairs = noisy_pairs(3.0, SAMPLING.min_pairs - 1)
-    assert judge_pairs(pairs, sampling=SAMPLING, min_speedup=1.5).outcome is Outcome.INCONCLUSIVE
+    check = judge_pairs(pairs, sampling=SAMPLING, min_speedup=1.5)
+    assert (check.outcome, check.note) == (Outcome.NOT_COMPARABLE, "4 samples, at least 5 needed")
 
 
-def test_no_pairs_are_inconclusive() -> None:
+def test_no_pairs_are_not_comparable() -> None:
     """Without a single pair there is an answer, and it is not green."""
-    assert judge_pairs(PairedLatencies(), sampling=SAMPLING, min_speedup=1.5).outcome is Outcome.INCONCLUSIVE
+    assert judge_pairs(PairedLatencies(), sampling=SAMPLING, min_speedup=1.5).outcome is Outcome.NOT_COMPARABLE
 
 
 @pytest.mark.parametrize(("speedup", "side"), [(2.0, "compiled_s"), (2.0, "baseline_s"), (1.2, "baseline_s")])
@@ -278,7 +284,7 @@ def test_alone_is_decided_after_as_few_calls_as_can_decide(compiled_s: float, ou
     """A clear median takes thirteen calls, which is what an error rate of one in a thousand needs."""
     alone = Bench().measure_alone(repeat(compiled_s), ALONE, 1.0)
     assert (len(alone.compiled_s), alone.baseline_s) == (13, [])
-    assert judge_latencies(alone.compiled_s, sampling=ALONE, max_latency_s=1.0).outcome is outcome
+    assert judge_latencies(alone, sampling=ALONE, max_latency_s=1.0).outcome is outcome
 
 
 def test_alone_warm_up_is_not_recorded() -> None:
@@ -291,7 +297,7 @@ def test_alone_ends_at_the_largest_number_of_calls() -> None:
     """A median on the ceiling stays undecided until max_pairs, and is INCONCLUSIVE."""
     alone = Bench().measure_alone(cycle([0.9, 1.1]), ALONE, 1.0)
     assert len(alone.compiled_s) == ALONE.max_pairs
-    assert judge_latencies(alone.compiled_s, sampling=ALONE, max_latency_s=1.0).outcome is Outcome.INCONCLUSIVE
+    assert judge_latencies(alone, sampling=ALONE, max_latency_s=1.0).outcome is Outcome.INCONCLUSIVE
 
 
 def test_alone_ends_with_the_budget() -> None:
@@ -304,7 +310,7 @@ def test_alone_without_ceiling_takes_the_smallest_number_of_calls() -> None:
     """Without a ceiling the median is measured and not green."""
     alone = Bench().measure_alone(repeat(0.5), ALONE, None)
     assert len(alone.compiled_s) == ALONE.min_pairs
-    check = judge_latencies(alone.compiled_s, sampling=ALONE, max_latency_s=None)
+    check = judge_latencies(alone, sampling=ALONE, max_latency_s=None)
     assert check.outcome is Outcome.NOT_COMPARABLE
     assert check.obtained == pytest.approx(0.5)
 
@@ -312,24 +318,24 @@ def test_alone_without_ceiling_takes_the_smallest_number_of_calls() -> None:
 @pytest.mark.parametrize(("calls", "outcome"), [(12, Outcome.INCONCLUSIVE), (13, Outcome.PASS)])
 def test_latency_of_few_calls_is_inconclusive(calls: int, outcome: Outcome) -> None:
     """Calls that are all fast enough decide only once a fair coin would hardly fall so."""
-    assert judge_latencies([0.5] * calls, sampling=ALONE, max_latency_s=1.0).outcome is outcome
+    assert judge_latencies(calls_of([0.5] * calls), sampling=ALONE, max_latency_s=1.0).outcome is outcome
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf, 0.0, -1.0])
 def test_impossible_latency_alone_is_never_green(value: float) -> None:
     """One latency that no clock can have measured makes the median NOT_COMPARABLE."""
-    check = judge_latencies([*[0.5] * 20, value], sampling=ALONE, max_latency_s=1.0)
+    check = judge_latencies(calls_of([*[0.5] * 20, value]), sampling=ALONE, max_latency_s=1.0)
     assert check.outcome is Outcome.NOT_COMPARABLE
 
 
 def test_no_latency_is_not_comparable() -> None:
     """Without a single call there is an answer, and it is not green."""
-    assert judge_latencies([], sampling=ALONE, max_latency_s=1.0).outcome is Outcome.NOT_COMPARABLE
+    assert judge_latencies(calls_of([]), sampling=ALONE, max_latency_s=1.0).outcome is Outcome.NOT_COMPARABLE
 
 
 def test_one_stall_does_not_break_a_latency_ceiling() -> None:
     """The median forgives a single call that took a hundred times as long."""
-    assert judge_latencies([50.0, *[0.5] * 20], sampling=ALONE, max_latency_s=1.0).outcome is Outcome.PASS
+    assert judge_latencies(calls_of([50.0, *[0.5] * 20]), sampling=ALONE, max_latency_s=1.0).outcome is Outcome.PASS
 
 
 def test_pairs_go_on_until_the_latency_is_decided() -> None:
