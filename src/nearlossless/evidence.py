@@ -6,12 +6,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from nearlossless.cases import Sampling
-from nearlossless.sequential import Interval, Moments, correlation_z, difference_interval, mean_interval
+from nearlossless.sequential import (
+    Interval,
+    Moments,
+    autocorrelation,
+    correlation_z,
+    difference_interval,
+    mean_interval,
+)
 from nearlossless.verdicts import Outcome
 
 BLOCK_SIZES = (1, 2, 4, 8)
 # Neighbours that resemble each other more than one in twenty series of independent samples shows are judged in blocks.
 CORRELATED_Z = 1.645
+LARGEST_CORRELATION = 0.9
 
 
 @dataclass(slots=True)
@@ -92,40 +100,45 @@ class MeanJudge:
     @property
     def block_size(self) -> int | None:
         """Of the smallest blocks whose means look independent; None: the samples do not fill enough of them."""
-        level = self._level()
+        level, _ = self._level()
         return None if level is None else BLOCK_SIZES[level]
 
     def interval(self, *, clipped: bool) -> Interval:
         """For the mean, or its distance to the reference's; holds at any stopping time."""
-        found = self._distance(self._level() or 0, clipped=clipped)
+        level, widening = self._level()
+        found = self._distance(level or 0, widening, clipped=clipped)
         return Interval(self._floor + found.low, self._floor + found.high)
 
-    def _level(self) -> int | None:
+    def _level(self) -> tuple[int | None, float]:
+        """The level of blocks to judge, and by how much to widen the interval where the largest correlate, too."""
         for level, samples in enumerate(self._clipped.blocks):
             if samples.count < self._sampling.min_pairs:
-                return None
-            if correlation_z(samples, self._clipped_reference.blocks[level]) < CORRELATED_Z:
-                return level
-        return None
+                return None, 1.0
+            reference = self._clipped_reference.blocks[level]
+            if correlation_z(samples, reference) < CORRELATED_Z:
+                return level, 1.0
+        # The variance of a mean of samples that each resemble the one before, over that of independent ones.
+        alike = min(autocorrelation(samples, reference), LARGEST_CORRELATION)
+        return level, math.sqrt((1 + alike) / (1 - alike))
 
-    def _distance(self, level: int, *, clipped: bool) -> Interval:
+    def _distance(self, level: int, widening: float, *, clipped: bool) -> Interval:
         """Interval of how far the mean lies above the floor."""
         alpha, samples = self._sampling.alpha, (self._clipped if clipped else self._plain).blocks[level]
         if not self._has_reference:
-            return mean_interval(samples, alpha=alpha)
+            return mean_interval(samples, alpha=alpha).widened(widening)
         reference = (self._clipped_reference if clipped else self._plain_reference).blocks[level]
-        return difference_interval(samples, reference, alpha=alpha)
+        return difference_interval(samples, reference, alpha=alpha).widened(widening)
 
     @property
     def outcome(self) -> Outcome:
         """PASS above the floor, REGRESSION below it, INCONCLUSIVE while nothing is certain."""
-        level = self._level()
+        level, widening = self._level()
         if level is None:
             return Outcome.INCONCLUSIVE
-        plain = self._distance(level, clipped=False)
+        plain = self._distance(level, widening, clipped=False)
         if plain.high < 0:
             return Outcome.REGRESSION
-        clipped = self._distance(level, clipped=True)
+        clipped = self._distance(level, widening, clipped=True)
         if clipped.low < 0 <= clipped.high:
             return Outcome.INCONCLUSIVE
         outcome = Outcome.PASS if clipped.low >= 0 else Outcome.REGRESSION

@@ -18,6 +18,13 @@ class Interval:
     low: float
     high: float
 
+    def widened(self, factor: float) -> "Interval":
+        """The interval around the same centre, this many times as wide."""
+        if factor == 1 or not math.isfinite(self.high - self.low):
+            return self
+        centre, half_width = (self.low + self.high) / 2, factor * (self.high - self.low) / 2
+        return Interval(centre - half_width, centre + half_width)
+
     def exponential(self) -> "Interval":
         """The interval of exp(x); infinite ends become 0 and infinity."""
         return Interval(_exp(self.low), _exp(self.high))
@@ -85,6 +92,11 @@ class Moments:
         distance = value - self.mean
         self.mean += distance / self.count
         self.squares += distance * (value - self.mean)
+
+    @property
+    def squared_ends(self) -> float:
+        """Sum of the squared distances of the first and the last sample to the mean."""
+        return (self.first - self.mean) ** 2 + (self.last - self.mean) ** 2
 
     @property
     def variance(self) -> float:
@@ -179,21 +191,29 @@ def _critical_t(count: int, reference: int, alpha: float) -> float:
     return math.sqrt(freedom * (limit - 1) / (1 - limit / spread))
 
 
-def correlation_z(*series: Moments) -> float:
+def correlation_z(samples: Moments, reference: Moments) -> float:
     """
-    How many standard errors the lag-1 autocorrelation of series, taken together, lies above that of noise.
+    How many standard errors the lag-1 autocorrelation of two series together lies above that of noise.
 
     Positive when neighbours resemble each other. Approximately standard normal for independent normal samples.
+
+    Args:
+        samples: One series.
+        reference: The other; may be empty.
 
     Source:
         Moran 1948, "Some theorems on time series II", Biometrika 35(3/4): mean -1/n and variance
         (n - 2)² / (n² (n - 1)) of the autocorrelation of n samples.
     """
-    count, squares = sum(one.count for one in series), sum(one.squares for one in series)
-    if count < 4 or squares <= 0:
+    count = samples.count + reference.count
+    return autocorrelation(samples, reference) * count * math.sqrt(count - 1) / (count - 2) if count > 3 else 0.0
+
+
+def autocorrelation(samples: Moments, reference: Moments) -> float:
+    """Lag-1 autocorrelation of two series together, less what noise of their length shows; 0 without scatter."""
+    count, squares = samples.count + reference.count, samples.squares + reference.squares
+    if squares <= 0:
         return 0.0
-    filled = [one for one in series if one.count]
-    ends = sum((one.first - one.mean) ** 2 + (one.last - one.mean) ** 2 for one in filled)
-    autocorrelation = 1 - (sum(one.steps for one in filled) + ends) / (2 * squares)
-    expected, deviation = -len(filled) / count, (count - 2) / (count * math.sqrt(count - 1))
-    return (autocorrelation - expected) / deviation
+    apart = samples.steps + samples.squared_ends + reference.steps + reference.squared_ends
+    series = 2 if reference.count else 1
+    return 1 - apart / (2 * squares) + series / count

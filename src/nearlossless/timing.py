@@ -179,7 +179,8 @@ def measure_pairs(
 
 
 def _is_over(outcomes: set[Outcome], taken: int, counted: int, sampling: Sampling, elapsed_s: float) -> bool:
-    if counted >= sampling.min_pairs and Outcome.INCONCLUSIVE not in outcomes:
+    is_decided = Outcome.INCONCLUSIVE not in outcomes or Outcome.REGRESSION in outcomes  # one red answer is enough
+    if counted >= sampling.min_pairs and is_decided:
         return True
     return taken >= sampling.min_pairs and elapsed_s > sampling.budget_s
 

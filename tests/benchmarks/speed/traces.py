@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
@@ -60,13 +61,9 @@ def drift(rng: np.random.Generator, shape: tuple[int, int], cv: float) -> Floats
     return iid(rng, shape, cv) * (1 + 0.05 * direction * np.linspace(0, 1, shape[1]))
 
 
-def autoregressive(correlation: float) -> Noise:
+def autoregressive(rng: np.random.Generator, shape: tuple[int, int], cv: float, *, correlation: float) -> Floats:
     """Normal, each call resembling the one before."""
-
-    def noise(rng: np.random.Generator, shape: tuple[int, int], cv: float) -> Floats:
-        return 1 + cv * np.clip(_autoregressive(rng, shape, correlation), -8, 8)
-
-    return noise
+    return 1 + cv * np.clip(_autoregressive(rng, shape, correlation), -8, 8)
 
 
 def _autoregressive(rng: np.random.Generator, shape: tuple[int, int], correlation: float) -> Floats:
@@ -77,13 +74,9 @@ def _autoregressive(rng: np.random.Generator, shape: tuple[int, int], correlatio
     return steps
 
 
-def bimodal(stay: float) -> Noise:
+def bimodal(rng: np.random.Generator, shape: tuple[int, int], cv: float, *, stay: float) -> Floats:
     """Normal around one of two modes, in which the machine stays with this probability from call to call."""
-
-    def noise(rng: np.random.Generator, shape: tuple[int, int], cv: float) -> Floats:
-        return iid(rng, shape, cv) * (1 + MODES_APART * _episodes(rng, shape, enter=1 - stay, leave=1 - stay))
-
-    return noise
+    return iid(rng, shape, cv) * (1 + MODES_APART * _episodes(rng, shape, enter=1 - stay, leave=1 - stay))
 
 
 def _episodes(rng: np.random.Generator, shape: tuple[int, int], *, enter: float, leave: float) -> Bools:
@@ -137,13 +130,13 @@ MACHINES = (
     Machine("lognormal spikes, 2 % of calls", spikes, promised=STRICT),
     Machine("one 3x spike", one_spike, promised=STRICT),
     Machine("5 % drift over the run", drift, promised=LOOSE),
-    Machine("calls correlate, 0.5", autoregressive(0.5), promised=LOOSE),
-    Machine("calls correlate, 0.9", autoregressive(0.9), promised=LOOSE),
-    Machine("bimodal, stays 20 calls", bimodal(0.95), promised=LOOSE),
-    Machine("bimodal, each call anew", bimodal(0.5), promised=LOOSE),
+    Machine("calls correlate, 0.5", partial(autoregressive, correlation=0.5), promised=LOOSE),
+    Machine("calls correlate, 0.9", partial(autoregressive, correlation=0.9), promised=LOOSE),
+    Machine("bimodal, stays 20 calls", partial(bimodal, stay=0.95), promised=LOOSE),
+    Machine("bimodal, each call anew", partial(bimodal, stay=0.5), promised=LOOSE),
     Machine("throttles, flagged", throttles=True, promised=LOOSE),
     Machine("three times the noise of the record", later_noise=3.0, promised=LOOSE),
-    Machine("level differs by 2 % from day to day", later_level=0.02, promised=LOOSE),
+    Machine("level differs by 1 % from day to day", later_level=0.01, promised=LOOSE),
     Machine("pair ratios correlate, 0.3", ratio_correlation=0.3),
     Machine("pair ratios correlate, 0.6", ratio_correlation=0.6),
     Machine("pair ratios correlate, 0.9", ratio_correlation=0.9),
