@@ -39,7 +39,7 @@ def iid(rng: np.random.Generator, shape: tuple[int, int], cv: float) -> Floats:
 
 def student(rng: np.random.Generator, shape: tuple[int, int], cv: float) -> Floats:
     """Independent, Student's t with three degrees of freedom, scaled to the coefficient of variation."""
-    return np.exp(cv * rng.standard_t(3, shape) / np.sqrt(3))
+    return np.asarray(np.exp(cv * rng.standard_t(3, shape) / np.sqrt(3)))
 
 
 def spikes(rng: np.random.Generator, shape: tuple[int, int], cv: float) -> Floats:
