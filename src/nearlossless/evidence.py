@@ -112,9 +112,9 @@ class MeanJudge:
     def _level(self) -> tuple[int | None, float]:
         """The level of blocks to judge, and by how much to widen the interval where the largest correlate, too."""
         for level, samples in enumerate(self._clipped.blocks):
-            if samples.count < self._sampling.min_pairs:
-                return None, 1.0
             reference = self._clipped_reference.blocks[level]
+            if samples.count < self._sampling.min_pairs or (self._has_reference and reference.count < 2):
+                return None, 1.0
             if correlation_z(samples, reference) < CORRELATED_Z:
                 return level, 1.0
         # The variance of a mean of samples that each resemble the one before, over that of independent ones.

@@ -160,7 +160,7 @@ def difference_interval(samples: Moments, reference: Moments, *, alpha: float) -
         52(4), arXiv:2208.07610 (why such a ratio may be looked at after every sample).
     """
     count, former = samples.count, reference.count
-    limit = _critical_t(count, former, alpha)
+    limit = _critical_t(count, former, alpha) if former else math.inf
     if not math.isfinite(limit):
         return Interval(-math.inf, math.inf)
     pooled = (samples.squares + reference.squares) / (count + former - 2)

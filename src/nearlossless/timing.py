@@ -290,7 +290,7 @@ def judged_note(judge: MeanJudge, samples: str) -> str:
     if size is None:
         blocks = f"{samples} correlate, too few blocks are independent; "
     interval = f"[{judged.low:.4g}, {judged.high:.4g}]"
-    return f"{judge.count} {samples}; {blocks}clipped to the floor ±{judge.band:.2g}: {interval}"
+    return f"{judge.count} {samples}; {blocks}clipped to the floor ±{100 * judge.band:.3g}%: {interval}"
 
 
 def judge_pairs(pairs: PairedLatencies, *, sampling: Sampling, min_speedup: float | None) -> Check:

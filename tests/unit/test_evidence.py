@@ -108,6 +108,12 @@ def test_too_few_blocks_decide_nothing() -> None:
     assert (judge.block_size, judge.outcome) == (None, Outcome.INCONCLUSIVE)
 
 
+def test_a_reference_too_short_for_blocks_decides_nothing() -> None:
+    """Where samples must be judged in blocks and the reference fills none, there is no decision and no error."""
+    judge = judged([0.01 * math.sin(number / 20) for number in range(60)], 0.0, noise(1, 5))
+    assert (judge.block_size, judge.outcome) == (None, Outcome.INCONCLUSIVE)
+
+
 def test_correlation_of_a_record_holds_for_the_first_samples() -> None:
     """Samples too few to show their correlation are judged by that of the reference."""
     reference = drawn_out(0.9, 80, 9)

@@ -220,3 +220,10 @@ def test_widened_keeps_the_centre() -> None:
     """An interval is widened around its middle; an infinite one stays infinite."""
     assert Interval(1.0, 3.0).widened(2) == Interval(0.0, 4.0)
     assert Interval(-math.inf, math.inf).widened(2) == Interval(-math.inf, math.inf)
+
+
+@pytest.mark.parametrize(("count", "former"), [(0, 0), (0, 9), (9, 0), (1, 1)])
+def test_groups_without_scatter_to_judge_exclude_nothing(count: int, former: int) -> None:
+    """An empty group, or two of one sample each, leave every difference possible."""
+    groups = [moments(float(number) for number in range(size)) for size in (count, former)]
+    assert difference_interval(groups[0], groups[1], alpha=0.001) == Interval(-math.inf, math.inf)
