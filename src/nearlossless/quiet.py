@@ -8,8 +8,9 @@ from typing import Any, Protocol
 from nearlossless.environment import gpu_handle, gpu_uuid
 from nearlossless.fields import Device
 
-# Share of all cores' time that a hypervisor, or other processes, may take from a pair.
-LARGEST_STEAL, LARGEST_LOAD = 0.05, 0.75
+# Share of all cores' time that a hypervisor, or other processes, may take from a pair. A steady load slows both sides
+# alike; beyond this one, hardly anything is left to measure with.
+LARGEST_STEAL, LARGEST_LOAD = 0.05, 0.9
 LEAST_TICKS = 20  # the system counts in ticks of 10 ms: over fewer of them, shares say nothing
 # Bits of NVML's clock event reasons. A software power cap (0x4) is the normal state of a loaded GPU.
 SLOWDOWNS = {
