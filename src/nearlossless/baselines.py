@@ -3,67 +3,24 @@
 import hashlib
 import io
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING
 
-from pydantic import BaseModel, ConfigDict, ValidationError
-
-from nearlossless.atomic import write_bytes, write_text
+from nearlossless.atomic import write_all
 from nearlossless.cases import Case
 from nearlossless.environment import PictureIdentity, hardware_folder
 from nearlossless.pipelines.requests import Request
+from nearlossless.sidecars import Sidecar, picture_settings, read_sidecar
 
 if TYPE_CHECKING:
     from PIL import Image
 
 EXPECTED = "expected"
 CANDIDATES = "candidates"
+MOST_ALTERNATIVES = 8
 _LARGEST_FILE_OVERHEAD = 1 << 20
-_LARGEST_SIDECAR = 1 << 16
-
-
-class Sidecar(BaseModel):
-    """What stands beside an expected picture: how to draw it again, and whether it may be compared."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    schema_version: Literal[1]
-    prompt: str
-    seed: int
-    height: int
-    width: int
-    steps: int
-    guidance_scale: float
-    max_sequence_length: int | None
-    batch_size: int = 1
-    vae_tiling: bool = False
-    identity: PictureIdentity
-    stack: dict[str, str]
-    clip_score: float | None
-    sha256: str
-    accepted_because: str | None = None
-
-    @property
-    def request(self) -> Request:
-        """What the picture was drawn for."""
-        return Request(self.prompt, self.seed, self.height, self.width, self.steps)
-
-    def has_settings_of(self, case: Case) -> bool:
-        """Whether the case still draws with the settings of this picture."""
-        settings = _settings(case)
-        return self.model_dump(include=set(settings)) == settings
-
-
-def _settings(case: Case) -> dict[str, Any]:
-    """What decides a case's pictures besides request and identity; names are the sidecar's."""
-    generation = case.generation
-    return {
-        "guidance_scale": generation.guidance_scale,
-        "max_sequence_length": generation.max_sequence_length,
-        "batch_size": generation.batch_size,
-        "vae_tiling": case.model.vae_tiling,
-    }
+_HEADER_END, _BIT_DEPTH_AT, _COLOUR_TYPE_AT, _RGB = 33, 24, 25, 2  # of a PNG
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,6 +32,7 @@ class Expected:
     sidecar: Sidecar | None = None
     problem: str | None = None
     foreign: list[str] = field(default_factory=list)  # which other hardware drew it
+    alternatives: tuple["Expected", ...] = ()  # further accepted pictures: a known second mode
 
 
 def picture_name(request: Request) -> str:
@@ -98,23 +56,6 @@ def expected_folder(case_folder: Path, identity: PictureIdentity) -> Path:
     return others[0] if others else own
 
 
-def read_sidecar(path: Path) -> Sidecar:
-    """
-    The checked content of a sidecar file.
-
-    Raises:
-        ValueError: Not JSON, another schema, or keys that do not belong there.
-        OSError: Unreadable.
-    """
-    if path.stat().st_size > _LARGEST_SIDECAR:
-        raise ValueError(f"is larger than {_LARGEST_SIDECAR} bytes")
-    try:
-        return Sidecar.model_validate_json(path.read_bytes())
-    except ValidationError as error:
-        first = error.errors()[0]
-        raise ValueError(f"{'.'.join(map(str, first['loc'])) or 'file'}: {first['msg']}") from None
-
-
 def read_picture(path: Path, size: tuple[int, int], sha256: str) -> "Image.Image":
     """
     Decode a stored PNG that has this (width, height) and hash; nothing larger is ever decoded.
@@ -135,33 +76,92 @@ def read_picture(path: Path, size: tuple[int, int], sha256: str) -> "Image.Image
         picture = Image.open(io.BytesIO(content), formats=["PNG"])
         if picture.size != size or picture.mode != "RGB":
             raise ValueError(f"is {picture.mode} {picture.size}, expected RGB {size}")
+        if len(content) < _HEADER_END or (content[_BIT_DEPTH_AT], content[_COLOUR_TYPE_AT]) != (8, _RGB):
+            raise ValueError("has another bit depth than 8 a channel")  # Pillow would cut 16 bits to 8 in silence
         picture.load()
+        if "transparency" in picture.info:
+            raise ValueError("is transparent, expected RGB without alpha")
     except (UnidentifiedImageError, Image.DecompressionBombError, OSError, SyntaxError) as error:
         raise ValueError(f"cannot be decoded: {error}") from None
     return picture
 
 
-def load_expected(case: Case, case_folder: Path, request: Request, identity: PictureIdentity) -> Expected:
-    """The expected picture of a request, checked against its sidecar and this machine's identity."""
-    folder = expected_folder(case_folder, identity)
-    name = picture_name(request)
-    path, sidecar_path = folder / f"{name}.png", folder / f"{name}.json"
-    if not path.exists() or not sidecar_path.exists():
-        return Expected(path=path, problem="no expected picture is stored, --update-baselines draws a candidate")
+def alternative_path(path: Path, number: int) -> Path:
+    """Where the further accepted picture `number` (from 1) beside the expected picture at `path` lies."""
+    return path.with_name(f"{path.stem}.alt{number}.png")
+
+
+def alternative_numbers(path: Path) -> list[int]:
+    """Which further accepted pictures lie beside the expected picture at `path`, or half of them."""
+    return [
+        number
+        for number in range(1, MOST_ALTERNATIVES + 1)
+        if any(alternative_path(path, number).with_suffix(suffix).exists() for suffix in (".png", ".json"))
+    ]
+
+
+def load_expected(
+    case: Case,
+    case_folder: Path,
+    request: Request,
+    identity: PictureIdentity,
+    *,
+    latents_sha256: str | None = None,
+) -> Expected:
+    """
+    The expected picture of a request and its alternatives, checked against sidecars and this machine's identity.
+
+    Args:
+        case: With the settings that decide its pictures.
+        case_folder: Where its hardware folders lie.
+        request: What was drawn.
+        identity: Of this machine.
+        latents_sha256: Hash of the initial latents that the request's seed gives here.
+    """
+    path = expected_folder(case_folder, identity) / f"{picture_name(request)}.png"
+    expected = _load(path, case, request, identity, latents_sha256)
+    if expected.problem is not None:
+        return expected
+    numbers = alternative_numbers(path)
+    found = [_load(alternative_path(path, number), case, request, identity, latents_sha256) for number in numbers]
+    for alternative in found:
+        if alternative.problem is not None:  # left out, it would be a picture accepted and silently not believed
+            problem = f"{alternative.path.name}: {alternative.problem}; remove its files if it is no longer accepted"
+            return Expected(path=alternative.path, problem=problem)
+    return replace(expected, alternatives=tuple(found))
+
+
+def _load(path: Path, case: Case, request: Request, identity: PictureIdentity, latents_sha256: str | None) -> Expected:
+    sidecar_path = path.with_suffix(".json")
+    missing = [each.name for each in (path, sidecar_path) if not each.exists()]
+    if missing:
+        stored = "no expected picture is stored" if len(missing) == 2 else f"{missing[0]} is missing"
+        return Expected(path=path, problem=f"{stored}, --update-baselines draws a candidate")
     try:
         sidecar = read_sidecar(sidecar_path)
     except (OSError, ValueError) as error:
         return Expected(path=sidecar_path, problem=f"unusable sidecar: {error}")
-    if sidecar.request != request or not sidecar.has_settings_of(case):
-        return Expected(path=sidecar_path, problem="the sidecar describes another prompt, seed, size or setting")
     try:
         picture = read_picture(path, (request.width, request.height), sidecar.sha256)
     except (OSError, ValueError) as error:
         return Expected(path=path, problem=f"unusable picture: {error}")
-    foreign = identity.differences(sidecar.identity)
+    problem = _mismatch(sidecar, case, request, identity, latents_sha256)
+    if problem is not None:
+        return Expected(path=sidecar_path, problem=problem)
+    return Expected(path=path, picture=picture, sidecar=sidecar, foreign=identity.differences(sidecar.identity))
+
+
+def _mismatch(
+    sidecar: Sidecar, case: Case, request: Request, identity: PictureIdentity, latents_sha256: str | None
+) -> str | None:
+    if sidecar.request != request or not sidecar.has_settings_of(case):
+        return "the sidecar describes another prompt, seed, size or setting"
     if not identity.is_same_but_for_hardware(sidecar.identity):
-        return Expected(path=path, problem=f"another picture identity: {', '.join(foreign)}")
-    return Expected(path=path, picture=picture, sidecar=sidecar, foreign=foreign)
+        return f"another picture identity: {', '.join(identity.differences(sidecar.identity))}"
+    if None not in (latents_sha256, sidecar.latents_sha256) and latents_sha256 != sidecar.latents_sha256:
+        torch = sidecar.stack.get("torch", "unknown")
+        return f"the seed gives other initial latents here than those that it was drawn from (torch {torch})"
+    return None
 
 
 def encode_png(picture: "Image.Image") -> bytes:
@@ -179,24 +179,25 @@ def write_expected(
     *,
     identity: PictureIdentity,
     stack: dict[str, str],
-    clip_score: float | None,
+    scores: dict[str, float],
+    latents_sha256: str | None = None,
 ) -> Path:
     """Write a picture and its sidecar; the sidecar comes last, so that a picture without one is no baseline."""
     content = encode_png(picture)
     path = folder / f"{picture_name(request)}.png"
     sidecar = Sidecar(
-        schema_version=1,
+        schema_version=2,
         prompt=request.prompt,
         seed=request.seed,
         height=request.height,
         width=request.width,
         steps=request.steps,
-        **_settings(case),
+        **picture_settings(case),
         identity=identity,
         stack=stack,
-        clip_score=clip_score,
+        scores=scores,
         sha256=hashlib.sha256(content).hexdigest(),
+        latents_sha256=latents_sha256,
     )
-    write_bytes(path, content)
-    write_text(path.with_suffix(".json"), sidecar.model_dump_json(indent=1) + "\n")
+    write_all({path: content, path.with_suffix(".json"): sidecar.to_text().encode("utf-8")})
     return path

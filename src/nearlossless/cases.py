@@ -5,9 +5,11 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, field_validator, model_validator
 
 from nearlossless.fields import Device, Name, Seconds, Strict
+from nearlossless.loosening import Layer, loosened_without_reason, merged
 from nearlossless.recipes import Recipe
 from nearlossless.references import Reference
 from nearlossless.thresholds import Override, Thresholds
+from nearlossless.waivers import Waiver
 
 MINIATURE = "miniature"
 Size = Annotated[tuple[int, int], Field(description="(height, width) in pixels")]
@@ -148,6 +150,7 @@ class Case(Strict):
         default_factory=dict, description="Keyed by device ('cpu', 'cuda') or GPU name as torch prints it."
     )
     references: dict[str, tuple[Reference, ...]] = Field(default_factory=dict, description="Keyed by GPU name.")
+    waivers: tuple[Waiver, ...] = Field((), description="Known regressions, each with a reason and an end.")
 
     @model_validator(mode="after")
     def _slicing_has_a_batch(self) -> Self:
@@ -181,6 +184,15 @@ class Case(Strict):
         return self
 
     @model_validator(mode="after")
+    def _waivers_name_recipes(self) -> Self:
+        for waiver in self.waivers:
+            if waiver.recipe not in self.recipes:
+                raise ValueError(f"waivers name '{waiver.recipe}'; recipes are {sorted(self.recipes)}")
+            if waiver.device not in {None, *self.devices}:
+                raise ValueError(f"waivers name '{waiver.device}'; the case runs on {', '.join(self.devices)}")
+        return self
+
+    @model_validator(mode="after")
     def _overrides_name_recipes(self) -> Self:
         for key, override in self.overrides.items():
             unknown = set(override.recipes) - set(self.recipes)
@@ -188,6 +200,19 @@ class Case(Strict):
                 raise ValueError(
                     f"overrides.{key!r}.recipes names {sorted(unknown)}; recipes are {sorted(self.recipes)}"
                 )
+        return self
+
+    @model_validator(mode="after")
+    def _looser_thresholds_have_reasons(self) -> Self:
+        found = [
+            problem
+            for recipe in (None, *self.recipes)
+            for device in self.devices
+            for hardware in (device, *self._hardware_of(device))
+            for problem in loosened_without_reason(self._layers(recipe, device, hardware))
+        ]
+        if found:
+            raise ValueError("; ".join(dict.fromkeys(found)))
         return self
 
     @property
@@ -209,15 +234,22 @@ class Case(Strict):
             device: "cpu" or "cuda".
             hardware: GPU name as torch prints it, or the CPU's instruction set.
         """
-        layers = [self.thresholds]
+        return merged(self._layers(recipe_name, device, hardware))
+
+    def _hardware_of(self, device: Device) -> list[str]:
+        """Hardware that overrides name; instruction sets of CPUs start with "cpu-"."""
+        names = [key for key in self.overrides if key not in {"cpu", "cuda"}]
+        return [name for name in names if name.startswith("cpu-") == (device == "cpu")]
+
+    def _layers(self, recipe_name: str | None, device: Device, hardware: str) -> list[Layer]:
+        layers = [("thresholds", self.thresholds)]
         if recipe_name is not None:
-            layers.append(self.recipes[recipe_name].thresholds)
-        for key in (device, hardware):
-            if key in self.overrides:
-                layers.append(self.overrides[key].thresholds)
-                if recipe_name in self.overrides[key].recipes:
-                    layers.append(self.overrides[key].recipes[recipe_name])
-        merged = layers[0]
-        for layer in layers[1:]:
-            merged = merged.overridden_by(layer)
-        return merged
+            layers.append((f"recipes.{recipe_name}.thresholds", self.recipes[recipe_name].thresholds))
+        for key in dict.fromkeys((device, hardware)):
+            if key not in self.overrides:
+                continue
+            table, override = f'overrides."{key}"', self.overrides[key]
+            layers.append((f"{table}.thresholds", override.thresholds))
+            if recipe_name in override.recipes:
+                layers.append((f"{table}.recipes.{recipe_name}", override.recipes[recipe_name]))
+        return layers

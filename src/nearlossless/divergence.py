@@ -5,14 +5,8 @@ from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from nearlossless.parity import (
-    DenoiserCall,
-    compare_outputs,
-    flat_tensors,
-    reference_dtype,
-    reference_outputs,
-    same_layout,
-)
+from nearlossless.denoiser_calls import DenoiserCall, same_layout
+from nearlossless.parity import compare_outputs, reference_dtype, reference_outputs
 from nearlossless.upcasting import map_tensors, upcast
 
 if TYPE_CHECKING:
@@ -49,7 +43,7 @@ def _called_beside(parts: "dict[str, Module]", compare: Callable[[str, DenoiserC
 
     def after(name: str, _: Any, __: Any, output: Any) -> None:
         call = inputs.pop(name)
-        call.outputs = flat_tensors(output)
+        call.returned = output
         compare(name, call)
 
     hooks: list[Any] = []

@@ -231,6 +231,8 @@ def restored_torch_settings() -> Iterator[None]:
         (torch.backends.cudnn, "allow_tf32"),
         (torch.backends.cudnn, "benchmark"),
         (torch.backends.cudnn, "deterministic"),
+        (torch.backends.cuda.matmul, "allow_bf16_reduced_precision_reduction"),
+        (torch.backends.cuda.matmul, "allow_fp16_reduced_precision_reduction"),
     ]
     before = [(owner, name, getattr(owner, name)) for owner, name in settings]
     precision, dtype, grad = torch.get_float32_matmul_precision(), torch.get_default_dtype(), torch.is_grad_enabled()

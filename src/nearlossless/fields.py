@@ -6,12 +6,14 @@ from pydantic import BaseModel, ConfigDict, Field
 
 Device = Literal["cpu", "cuda"]
 Gate = Literal["speedup", "memory", "quality", "shapes", "startup"]
-NotApplicable = Literal[Gate, "parity"]
+NotApplicable = Literal[Gate, "parity", "replay"]
 GATES: tuple[Gate, ...] = ("speedup", "memory", "quality", "shapes", "startup")
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]*$")]
 Reason = Annotated[str, Field(min_length=10)]
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Ratio = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Level = Annotated[float, Field(ge=0, le=255, allow_inf_nan=False)]
+Share = Annotated[float, Field(ge=0, le=1)]
 Similarity = Annotated[float, Field(gt=0, le=1)]
 
 

@@ -20,6 +20,7 @@ from nearlossless.pipelines.compiling import build_compiled
 from nearlossless.pipelines.drawing import draw
 from nearlossless.pipelines.loading import build_baseline
 from nearlossless.pipelines.requests import Request, requests, size_requests
+from nearlossless.report.console import render_table
 from nearlossless.report.table import Row
 from nearlossless.timing import synchronizer, timed
 
@@ -149,6 +150,47 @@ def _cycle(pipeline: Any, case: Case, device: Device, say: Callable[[str], None]
         full = dataclasses.replace(request, steps=case.generation.steps)
         seconds = timed(partial(draw, pipeline, case.generation, full), synchronize=synchronizer(device))
         say(f"{request.width}x{request.height}: {seconds:.3f} s")
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Flags:
+    """What the command line says of recipe and machine."""
+
+    recipe: str | None = None
+    transform: bool = False
+    quantize: bool = False
+    speedup_t5: bool = False
+    device: str | None = None
+
+
+def generate(
+    baselines: Path,
+    case: str,
+    overrides: Overrides,
+    flags: Flags,
+    *,
+    saved_image: Path,
+    every_size: bool,
+    say: Callable[[str], None],
+    colour: bool,
+) -> str:
+    """
+    Choose case, device and recipe as the command line says, and draw.
+
+    Returns:
+        The benchmark's table as text.
+
+    Raises:
+        CaseError: One of them does not exist or does not fit the others.
+        BackendError, BackendUnavailable: As `draw_by_hand`.
+    """
+    chosen = overrides.applied_to(baselines, case)
+    device = choose_device(chosen, flags.device)
+    recipe = choose_recipe(
+        chosen, flags.recipe, transform=flags.transform, quantize=flags.quantize, speedup_t5=flags.speedup_t5
+    )
+    rows = draw_by_hand(chosen, recipe, device, saved_image=saved_image, every_size=every_size, say=say)
+    return render_table(rows, title=f"{chosen.name} / {recipe or 'baseline'} / {device}", colour=colour)
 
 
 def draw_by_hand(

@@ -8,14 +8,14 @@ from pathlib import Path
 
 from nearlossless.accepted import accepted_path
 from nearlossless.approval import ApprovalError
-from nearlossless.atomic import write_bytes, write_text
+from nearlossless.atomic import write_all
 from nearlossless.case_edits import EditError, with_thresholds
 from nearlossless.case_files import CASE_FILE, find_case, parse_case
 from nearlossless.cases import Case
 from nearlossless.environment import Fingerprint
 from nearlossless.fields import Device
-from nearlossless.proposals import Proposal, proposals
-from nearlossless.record import RECORD_FILE, Record, SubjectRecord, now, read_record
+from nearlossless.proposals import Proposal, proposals, tighter
+from nearlossless.record import RECORD_FILE, Record, RecordError, SubjectRecord, now, read_record
 from nearlossless.slowdown import max_latency_slowdown
 from nearlossless.verdicts import Outcome
 
@@ -36,19 +36,26 @@ class Offer:
     missing: list[Proposal]  # of thresholds that are not in force yet, with values
     kept: list[str]  # thresholds that were measured too, and stay as they are
     left_out: list[Proposal]  # not in force, and not to be had from this record
+    tighter: list[Proposal]  # in force, and looser than this record and the kept one need
     renews: bool = False  # whether a slowdown is limited, so that the record itself is what later ones are held against
     refused: str = ""  # why none of it may be written
 
-    @property
-    def can_be_written(self) -> bool:
-        """Whether there is anything to write."""
-        return (bool(self.missing) or self.renews) and not self.refused
+    def chosen(self, *, tighten: bool) -> list[Proposal]:
+        """What would be written: nothing of a refused offer, and tighter values only when asked for."""
+        if self.refused:
+            return []
+        return [*self.missing, *(self.tighter if tighten else [])]
 
-    def written_into(self, text: str, reason: str) -> str:
-        """The text of a case file with the missing thresholds in it; an empty text gives their lines alone."""
-        values = {p.name: (p.value, p.basis) for p in self.missing if p.value is not None}
-        comment = f"{now()[:10]}: {reason}"
-        return with_thresholds(text, self.hardware, self.subject.recipe, values, comment=comment)
+    def can_be_written(self, *, tighten: bool) -> bool:
+        """Whether there is anything to write: thresholds, or the record alone."""
+        return bool(self.chosen(tighten=tighten)) or (self.renews and not self.refused)
+
+    def written_into(self, text: str, reason: str, chosen: list[Proposal]) -> str:
+        """The text of a case file with the chosen thresholds in it; an empty text gives their lines alone."""
+        values = {p.name: (p.value, p.basis) for p in chosen if p.value is not None}
+        replaced = [proposal.name for proposal in self.tighter]
+        because = f"{now()[:10]}: {reason}"
+        return with_thresholds(text, self.hardware, self.subject.recipe, values, because=because, replaced=replaced)
 
 
 def find_offers(report: Path, baselines: Path) -> list[Offer]:
@@ -84,21 +91,41 @@ def _offers(record: Record, baselines: Path) -> Iterator[Offer]:
         in_force = case.thresholds_for(subject.recipe, device, hardware)
         if subject.baseline_does_not_fit != case.baseline_does_not_fit(device, hardware):
             raise ApprovalError(f"{subject.title}: the case has since changed whether its baseline fits {hardware}")
+        dtype = subject.fingerprint.picture.dtype
         found = proposals(subject, case.sampling)
-        open_ones = [proposal for proposal in found if getattr(in_force, proposal.name) is None]
-        regressed = [verdict.gate for verdict in subject.verdicts if verdict.outcome == Outcome.REGRESSION]
+        open_ones = [proposal for proposal in found if in_force.value(proposal.name) is None]
+        known = {Outcome.REGRESSION, Outcome.WAIVED}
+        regressed = [f"{v.gate} ended in {v.outcome}" for v in subject.verdicts if v.outcome in known]
+        former = _kept(accepted_path(baselines / case.name, subject.recipe, hardware, dtype), subject, record)
         yield Offer(
             subject=subject,
             record=record,
             case=case,
             hardware=hardware,
-            dtype=subject.fingerprint.picture.dtype,
+            dtype=dtype,
             missing=[proposal for proposal in open_ones if proposal.value is not None],
             kept=[proposal.name for proposal in found if proposal not in open_ones],
             left_out=[proposal for proposal in open_ones if proposal.value is None],
+            tighter=tighter(
+                proposals(former, case.sampling) if former is not None else [],
+                found,
+                {proposal.name: in_force.value(proposal.name) for proposal in found},
+            ),
             renews=max_latency_slowdown(in_force) is not None and bool(subject.speeds.compiled_s),
-            refused=f"{', '.join(regressed)} ended in REGRESSION" if regressed else "",
+            refused=", ".join(regressed),
         )
+
+
+def _kept(path: Path, subject: SubjectRecord, record: Record) -> SubjectRecord | None:
+    """The subject as an earlier run measured it, from the record that was accepted then; None without one."""
+    if not path.exists():
+        return None
+    try:
+        former = read_record(path)
+    except RecordError:  # of an earlier version: nothing to tighten by, and no reason to refuse an approval
+        return None
+    found = [each for each in former.subjects if each.title == subject.title]
+    return found[0] if found and former.started != record.started else None
 
 
 def _checked_device(subject: SubjectRecord, case: Case) -> Device:
@@ -121,12 +148,12 @@ def _checked_hardware(subject: SubjectRecord, fingerprint: Fingerprint, case: Ca
     return picture.hardware
 
 
-def accept(offer: Offer, baselines: Path, reason: str) -> Path:
+def accept(offer: Offer, baselines: Path, reason: str, *, tighten: bool = False) -> Path:
     """
-    Write an offer's thresholds into its case file and its record beside them.
+    Write an offer's thresholds into its case file and its record beside them, both or neither.
 
     The new file must load, and say nothing else that the old one did not, before it replaces it. Where no threshold
-    is missing, the record alone replaces the one accepted before.
+    is to be written, the record alone replaces the one accepted before.
 
     Returns:
         The path of the kept record.
@@ -138,31 +165,35 @@ def accept(offer: Offer, baselines: Path, reason: str) -> Path:
         raise ApprovalError("a reason is needed: it is kept beside the thresholds")
     if offer.refused:
         raise ApprovalError(f"{offer.subject.title}: {offer.refused}; its figures are no thresholds")
-    folder = baselines / offer.case.name
-    path = folder / CASE_FILE
-    text = _with_missing(offer, path, reason) if offer.missing else None
+    chosen, folder = offer.chosen(tighten=tighten), baselines / offer.case.name
     kept = offer.record.model_copy(update={"subjects": [offer.subject]})
     record_path = accepted_path(folder, offer.subject.recipe, offer.hardware, offer.dtype)
-    write_text(record_path, kept.model_dump_json(indent=1) + "\n")
-    if text is not None:
-        write_bytes(path, text.encode("utf-8"))
+    files = {record_path: (kept.model_dump_json(indent=1) + "\n").encode("utf-8")}
+    if chosen:
+        files[folder / CASE_FILE] = _with_chosen(offer, chosen, folder / CASE_FILE, reason).encode("utf-8")
+    write_all(files)
     return record_path
 
 
-def _with_missing(offer: Offer, path: Path, reason: str) -> str:
+def _with_chosen(offer: Offer, chosen: list[Proposal], path: Path, reason: str) -> str:
     former = path.read_bytes().decode("utf-8")
     try:
-        text = offer.written_into(former, reason)
+        text = offer.written_into(former, reason, chosen)
         changed = parse_case(offer.case.name, tomllib.loads(text), path)
     except (EditError, tomllib.TOMLDecodeError) as error:
         raise ApprovalError(f"{path}: {error}") from None
-    _check_only_thresholds_changed(offer, parse_case(offer.case.name, tomllib.loads(former), path), changed)
+    _check_only_thresholds_changed(offer, chosen, parse_case(offer.case.name, tomllib.loads(former), path), changed)
     return text
 
 
-def _check_only_thresholds_changed(offer: Offer, former: Case, changed: Case) -> None:
+def _check_only_thresholds_changed(offer: Offer, chosen: list[Proposal], former: Case, changed: Case) -> None:
     before, after = former.model_dump(exclude_unset=True), changed.model_dump(exclude_unset=True)
     recipes = before.setdefault("overrides", {}).setdefault(offer.hardware, {}).setdefault("recipes", {})
-    recipes.setdefault(offer.subject.recipe, {}).update({p.name: p.value for p in offer.missing})
+    table = recipes.setdefault(offer.subject.recipe, {})
+    added = changed.overrides[offer.hardware].recipes[offer.subject.recipe].because
+    table.setdefault("because", added)
+    for proposal in chosen:
+        band, _, name = proposal.name.rpartition(".")
+        (table.setdefault(band, {}) if band else table)[name] = proposal.value
     if before != after:
         raise ApprovalError(f"case '{offer.case.name}': the lines cannot be added safely; add them by hand")

@@ -6,18 +6,15 @@ rounding, which every way of computing does differently, is told from a defect b
 """
 
 import math
-from collections.abc import Callable, Iterable, MutableMapping
-from dataclasses import dataclass, field
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from nearlossless.backends import BackendError
+from nearlossless.denoiser_calls import DenoiserCall
 from nearlossless.environment import restored_torch_settings
 from nearlossless.record import StepParity
-from nearlossless.upcasting import map_tensors
 
 if TYPE_CHECKING:
     from torch import Tensor, dtype
-    from torch.nn import Module
 
 DEFAULT_STEPS = 6
 # What rounding the exact result once costs: half a unit in the last place at most, evenly spread below that.
@@ -25,96 +22,10 @@ ROUNDING_MAX, ROUNDING_RMS = 1 / 2, 1 / math.sqrt(12)
 SAMPLING_ERRORS = 3.0  # standard errors of the mean that a bias has to exceed
 
 
-@dataclass(slots=True, kw_only=True)
-class DenoiserCall:
-    """What the baseline pipeline gave its denoiser at a step (from 0), and the tensors that came back."""
-
-    step: int
-    timestep: Any
-    arguments: tuple[Any, ...]
-    options: dict[str, Any]
-    outputs: "list[Tensor]" = field(default_factory=list)
-
-    def repeated_with(self, module: Callable[..., Any]) -> "list[Tensor]":
-        """What `module` returns for copies of these inputs, laid out in memory as the pipeline's were."""
-        import torch
-
-        with torch.no_grad():  # as pipelines call: in another mode compiled code would be compiled again
-            arguments, options = map_tensors((self.arguments, self.options), same_layout)
-            return flat_tensors(module(*arguments, **options))
-
-
 def chosen_steps(steps: int, count: int | None) -> list[int]:
     """`count` (None: six) of the steps 0 to `steps` - 1, evenly spread, the first and the last among them."""
     count = min(count or DEFAULT_STEPS, steps)
     return sorted({round(i * (steps - 1) / max(count - 1, 1)) for i in range(count)})
-
-
-def same_layout(tensor: "Tensor") -> "Tensor":
-    """
-    A copy with the same strides, and a view where the tensor is one, of a copy of the same base.
-
-    Compiled code is specialized on all of that: a plain clone of an expanded timestep would be compiled for anew.
-    """
-    import torch
-
-    if tensor._is_view() and tensor._base is not None and tensor._base.dtype is tensor.dtype:
-        base = tensor._base
-        offset = tensor.storage_offset() - base.storage_offset()
-        return same_layout(base).as_strided(tensor.shape, tensor.stride(), offset)
-    return torch.empty_strided(tensor.shape, tensor.stride(), dtype=tensor.dtype, device=tensor.device).copy_(tensor)
-
-
-def flat_tensors(output: Any) -> "list[Tensor]":
-    """The floating-point tensors of an output in their order, out of tuples and output objects."""
-    import torch
-
-    if isinstance(output, torch.Tensor):
-        return [output] if output.is_floating_point() else []
-    parts = output.values() if isinstance(output, dict) else output if isinstance(output, tuple | list) else ()
-    return [tensor for part in parts for tensor in flat_tensors(part)]
-
-
-def _is_same(a: Any, b: Any) -> bool:
-    import torch
-
-    return torch.equal(a, b) if isinstance(a, torch.Tensor) and isinstance(b, torch.Tensor) else bool(a == b)
-
-
-def record_calls(denoiser: "Module", draw: Callable[[], Any], steps: Iterable[int]) -> list[DenoiserCall]:
-    """
-    Draw with the baseline once and keep its denoiser's calls at the given steps, and at the last in any case.
-
-    Calls that follow each other with the same timestep are one step, since some pipelines guide with two. What is
-    kept are latents and embeddings, each once and on its device: a few MB, since activations are not.
-    """
-    from torch.utils.weak import WeakTensorKeyDictionary
-
-    wanted, calls = set(steps), list[DenoiserCall]()
-    copies: MutableMapping[Tensor, tuple[int, Tensor]] = WeakTensorKeyDictionary()
-
-    def copied(tensor: "Tensor") -> "Tensor":
-        if tensor not in copies or copies[tensor][0] != tensor._version:
-            copies[tensor] = (tensor._version, same_layout(tensor))
-        return copies[tensor][1]
-
-    def before(_: Any, arguments: Any, options: Any) -> None:
-        arguments, options = map_tensors((arguments, options), copied)
-        timestep = options.get("timestep", arguments[1] if len(arguments) > 1 else object())
-        step = calls[-1].step + (not _is_same(calls[-1].timestep, timestep)) if calls else 0
-        calls[:] = [call for call in calls if call.step in wanted or call.step == step]
-        calls.append(DenoiserCall(step=step, timestep=timestep, arguments=arguments, options=options))
-
-    def after(_: Any, __: Any, output: Any) -> None:
-        calls[-1].outputs = [tensor.detach().clone() for tensor in flat_tensors(output)]
-
-    hooks = [denoiser.register_forward_pre_hook(before, with_kwargs=True), denoiser.register_forward_hook(after)]
-    try:
-        draw()
-    finally:
-        for hook in hooks:
-            hook.remove()
-    return calls
 
 
 def reference_dtype(outputs: "list[Tensor]") -> "dtype":
@@ -134,25 +45,24 @@ def reference_outputs(call: DenoiserCall, reference: Callable[..., Any]) -> "lis
         return call.repeated_with(reference)
 
 
-def compare_step(call: DenoiserCall, compiled: Callable[..., Any], reference: Callable[..., Any]) -> StepParity:
+def compare_step(call: DenoiserCall, compiled: Callable[..., Any], exact: "list[Tensor]") -> StepParity:
     """
     Both denoisers' distances to the reference at one of the baseline's calls.
 
     Args:
         call: The baseline's inputs and outputs.
         compiled: The compiled denoiser, called as the pipeline calls it.
-        reference: The baseline one precision up, see `upcast_copy`.
+        exact: What the baseline one precision up returns, see `reference_outputs`.
 
-    Raises:
-        BackendError: The compiled denoiser fails on these inputs.
+    Returns:
+        Distances; a problem where the compiled denoiser fails on these inputs.
     """
-    exact = reference_outputs(call, reference)
     try:
         obtained = call.repeated_with(compiled)
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # compiled code may even call sys.exit
-        raise BackendError(f"step parity, step {call.step + 1}: {type(error).__name__}: {error}") from error
+        return StepParity(step=call.step, problem=f"{type(error).__name__}: {error}")
     return compare_outputs(call.step, call.outputs, obtained, exact)
 
 

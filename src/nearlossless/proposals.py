@@ -1,13 +1,14 @@
 """What a subject measured -> the thresholds that its figures could stand for, with stated margins."""
 
 import math
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from nearlossless.cases import Sampling
 from nearlossless.gates import GIB
+from nearlossless.loosening import is_looser
 from nearlossless.memory import SINCE_START
-from nearlossless.record import PictureRecord, SizeRecord, SubjectRecord, SwapRecord
+from nearlossless.record import SizeRecord, SubjectRecord, SwapRecord
 from nearlossless.timing import PairedLatencies, judge_latencies, judge_pairs
 
 # Beyond these a figure describes no pipeline, whatever a record says.
@@ -18,8 +19,8 @@ _PLAUSIBLE = {
     "max_peak_gib": (1e-3, 100_000.0),
     "max_cold_start_s": (1e-3, 86_400.0),
     "max_warm_start_ratio": (1e-4, 1.0),
-    "min_live_ssim": (0.5, 1.0),
-    "min_stored_ssim": (0.5, 1.0),
+    "live.min_ssim": (0.5, 1.0),
+    "stored.min_ssim": (0.5, 1.0),
 }
 LEAST_SSIM_MARGIN = 0.01  # closer to 1 than this, the next version of a library would be refused
 LOSSY_SSIM = 0.9  # worst tiles below are no rounding any more: how lossy a recipe may be is not measured but decided
@@ -32,6 +33,13 @@ class Proposal:
     name: str  # of the field of `Thresholds`
     value: float | None
     basis: str
+    measured: float | None = None  # what the value leaves its margin to
+
+    def leaves_room(self, threshold: float) -> bool:
+        """Whether a threshold in force is at least twice as far from what was measured as the proposed value is."""
+        if self.value is None or self.measured is None or self.value == self.measured:
+            return False
+        return (threshold - self.measured) / (self.value - self.measured) >= 2 - 1e-9
 
 
 def proposals(subject: SubjectRecord, sampling: Sampling) -> list[Proposal]:
@@ -45,6 +53,32 @@ def proposals(subject: SubjectRecord, sampling: Sampling) -> list[Proposal]:
     return [_checked(proposal) for proposal in _all(subject, sampling)]
 
 
+def tighter(
+    former: Sequence[Proposal], present: Sequence[Proposal], in_force: Mapping[str, float | None]
+) -> list[Proposal]:
+    """
+    Thresholds that two runs left at least twice the margin that would be proposed: the looser of both proposals.
+
+    Args:
+        former: What an earlier run proposes.
+        present: What this run proposes.
+        in_force: Thresholds by name.
+    """
+    before = {proposal.name: proposal for proposal in former}
+    found = []
+    for proposal in present:
+        threshold, other = in_force.get(proposal.name), before.get(proposal.name)
+        if threshold is None or other is None:
+            continue
+        if proposal.leaves_room(threshold) and other.leaves_room(threshold):
+            assert proposal.value is not None
+            assert other.value is not None
+            chosen = other if is_looser(proposal.name, other.value, proposal.value) else proposal
+            basis = f"was {threshold:g}; two runs: {other.measured:.4g}, then {proposal.measured:.4g}"
+            found.append(replace(chosen, basis=basis))
+    return found
+
+
 def _all(subject: SubjectRecord, sampling: Sampling) -> Iterator[Proposal]:
     has_baseline = subject.baseline_does_not_fit is None
     wants_absolute = subject.device == "cuda" or not has_baseline
@@ -52,18 +86,16 @@ def _all(subject: SubjectRecord, sampling: Sampling) -> Iterator[Proposal]:
         yield from _speedup(subject, sampling)
         yield from _memory_ratio(subject)
         if subject.pictures:  # of synthetic weights sizes are drawn too, and say nothing about a band
-            measured: list[PictureRecord | SizeRecord | SwapRecord] = [
-                *subject.pictures,
-                *subject.sizes,
-                *subject.swaps,
-            ]
-            yield from _similarity("min_live_ssim", [drawn.live_worst_tile_ssim for drawn in measured])
+            drawn: list[SizeRecord | SwapRecord] = [*subject.sizes, *subject.swaps]
+            similarities = [picture.live.worst_tile_ssim if picture.live else None for picture in subject.pictures]
+            yield from _similarity("live.min_ssim", similarities + [each.live_worst_tile_ssim for each in drawn])
         yield from _parity(subject)
     if wants_absolute:
         yield from _latency(subject, sampling)
         yield from _peak(subject)
-    stored = [p.stored_worst_tile_ssim for p in subject.pictures if not (p.stored_problem or p.stored_foreign)]
-    yield from _similarity("min_stored_ssim", stored if len(stored) == len(subject.pictures) else [])
+    own = [p for p in subject.pictures if not (p.stored_problem or p.stored_foreign)]
+    stored = [p.stored.worst_tile_ssim if p.stored else None for p in own]
+    yield from _similarity("stored.min_ssim", stored if len(stored) == len(subject.pictures) else [])
     if subject.pictures:
         basis = "a drop near zero does not tell how far prompts may slip: decide it by hand"
         yield Proposal(name="max_clip_drop", value=None, basis=basis)
@@ -81,7 +113,8 @@ def _ceiling(name: str, measured: float, factor: float, digits: int, basis: str)
     if not (math.isfinite(measured) and measured > 0):
         return Proposal(name=name, value=None, basis=f"{measured} is no measurement")
     scale = 10**digits
-    return Proposal(name=name, value=math.ceil(measured * factor * scale - 1e-9) / scale, basis=basis)
+    value = math.ceil(measured * factor * scale - 1e-9) / scale
+    return Proposal(name=name, value=value, basis=basis, measured=measured)
 
 
 def _floor(value: float, digits: int) -> float:
@@ -100,7 +133,9 @@ def _speedup(subject: SubjectRecord, sampling: Sampling) -> Iterator[Proposal]:
         yield Proposal(name="min_speedup", value=None, basis=basis)
         return
     basis = f"measured {check.obtained:.4g}, interval's lower end {check.interval.low:.4g} less 3 %"
-    yield Proposal(name="min_speedup", value=_floor(check.interval.low * 0.97, 2), basis=basis)
+    yield Proposal(
+        name="min_speedup", value=_floor(check.interval.low * 0.97, 2), basis=basis, measured=check.interval.low
+    )
 
 
 def _latency(subject: SubjectRecord, sampling: Sampling) -> Iterator[Proposal]:
@@ -143,7 +178,8 @@ def _similarity(name: str, similarities: list[float | None]) -> Iterator[Proposa
         yield Proposal(name=name, value=None, basis=basis)
         return
     basis = f"worst tile {worst:.5g} of {len(measured)} pictures, twice its distance to 1, at least {LEAST_SSIM_MARGIN}"
-    yield Proposal(name=name, value=_floor(min(1 - 2 * (1 - worst), 1 - LEAST_SSIM_MARGIN), 3), basis=basis)
+    value = _floor(min(1 - 2 * (1 - worst), 1 - LEAST_SSIM_MARGIN), 3)
+    yield Proposal(name=name, value=value, basis=basis, measured=worst)
 
 
 def _startup(subject: SubjectRecord) -> Iterator[Proposal]:
@@ -160,4 +196,5 @@ def _startup(subject: SubjectRecord) -> Iterator[Proposal]:
         yield Proposal(name="max_warm_start_ratio", value=None, basis=basis)
         return
     basis = f"measured {ratio:.3g}, half of what primed caches saved may be lost"
-    yield Proposal(name="max_warm_start_ratio", value=math.ceil((1 + ratio) / 2 * 100 - 1e-9) / 100, basis=basis)
+    value = math.ceil((1 + ratio) / 2 * 100 - 1e-9) / 100
+    yield Proposal(name="max_warm_start_ratio", value=value, basis=basis, measured=ratio)

@@ -9,8 +9,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from nearlossless.atomic import write_text
 from nearlossless.effect import Effect
 from nearlossless.environment import Fingerprint
+from nearlossless.metrics.scores import Scores
 from nearlossless.references import Reference
-from nearlossless.thresholds import Thresholds
+from nearlossless.thresholds import Band, Thresholds
+from nearlossless.waivers import Waiver
 from nearlossless.worker import ProcessRun
 
 SCHEMA_VERSION: Final = 1
@@ -58,10 +60,9 @@ class PictureRecord(_Part):
     height: int
     width: int
     tripwires: list[str] = Field(default_factory=list)
-    live_mean_ssim: float | None = None
-    live_worst_tile_ssim: float | None = None
-    live_worst_tile_xywh: tuple[int, int, int, int] | None = None
-    stored_worst_tile_ssim: float | None = None
+    live: Scores | None = None  # beside the live baseline's
+    stored: Scores | None = None  # beside the stored one
+    stored_choice: str | None = None  # where several pictures are accepted, the one that fits best, and why it is
     stored_problem: str | None = None
     stored_foreign: list[str] = Field(default_factory=list)
     baseline_clip: float | None = None
@@ -100,6 +101,31 @@ class ParityRecord(_Part):
     steps: list[StepParity] = Field(default_factory=list)
     reference: str = ""  # its dtype
     divergence: str | None = None  # where the first failing step diverges
+    problem: str | None = None
+    not_applicable: str | None = None
+
+
+InputKind = Literal["latents", "timestep", "conditioning"]
+
+
+class InputError(_Part):
+    """The largest relative RMS distance of one kind of the denoiser's inputs from the baseline's."""
+
+    name: str
+    call: int  # from 1
+    error: float
+
+
+class ReplayRecord(_Part):
+    """The compiled pipeline with the baseline's denoiser outputs played back, or why that was not done."""
+
+    calls: int = 0
+    baseline_calls: int = 0
+    unlike: str | None = None  # inputs of other shapes, or other ones
+    errors: dict[InputKind, InputError] = Field(default_factory=dict)
+    eps: float = 0.0  # of the coarser of the two pipelines' latents
+    pictures: list[Scores] = Field(default_factory=list)  # beside the baseline's, of one batch
+    tripwires: list[str] = Field(default_factory=list)
     problem: str | None = None
     not_applicable: str | None = None
 
@@ -168,10 +194,13 @@ class SubjectRecord(_Part):
     speeds: Speeds = Field(default_factory=Speeds)
     pictures: list[PictureRecord] = Field(default_factory=list)
     parity: ParityRecord = Field(default_factory=ParityRecord)
+    replay: ReplayRecord = Field(default_factory=ReplayRecord)
+    noise_floor: Band | None = None  # the worst of each figure under benign changes, as calibrated
     effect: Effect | None = None  # of the recipe on the session's pipeline
     sizes: list[SizeRecord] = Field(default_factory=list)
     swaps: list[SwapRecord] = Field(default_factory=list)
     references: dict[str, tuple[Reference, ...]] = Field(default_factory=dict)
+    waivers: tuple[Waiver, ...] = ()  # those of the case that are about this recipe and device
 
     @property
     def title(self) -> str:
@@ -180,10 +209,19 @@ class SubjectRecord(_Part):
         return f"{self.case} / {self.recipe} / {self.device}{batch}"
 
     @property
+    def unneeded_waivers(self) -> list[Waiver]:
+        """Waivers whose gate ran and passed: what they waive is mended, and they should go."""
+        return [
+            waiver
+            for waiver in self.waivers
+            if {verdict.outcome for verdict in self.verdicts if verdict.gate == waiver.gate} == {"PASS"}
+        ]
+
+    @property
     def lacks_thresholds(self) -> bool:
         """Whether some figure was measured for which there is no threshold yet, and nothing regressed."""
         checks = [check for verdict in self.verdicts for check in verdict.checks]
-        is_sound = all(verdict.outcome != "REGRESSION" for verdict in self.verdicts)
+        is_sound = all(verdict.outcome not in {"REGRESSION", "WAIVED"} for verdict in self.verdicts)
         return is_sound and any(c.comparison and c.obtained is not None and c.threshold is None for c in checks)
 
 

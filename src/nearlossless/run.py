@@ -4,6 +4,7 @@ import shlex
 import sys
 import tempfile
 from dataclasses import dataclass, field
+from datetime import UTC, date, datetime
 from importlib import metadata
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from nearlossless.baselines import CANDIDATES, EXPECTED
 from nearlossless.record import SCHEMA_VERSION, CheckRecord, Record, SubjectRecord, VerdictRecord, now, write_record
 from nearlossless.selection import Subject
 from nearlossless.verdicts import Check, Outcome, Verdict
+from nearlossless.waivers import waive
 from nearlossless.worker import ProcessRun
 
 
@@ -36,6 +38,7 @@ class Run:
 
     folder: Path
     started: str = field(default_factory=now)
+    today: date = field(default_factory=lambda: datetime.now(UTC).date())  # UTC; waivers end by it
     subjects: dict[str, SubjectRecord] = field(default_factory=dict)
     baseline_processes: dict[tuple[str, str], ProcessRun] = field(default_factory=dict)  # by case and device
     candidates: set[Path] = field(default_factory=set)  # expected pictures that wait for approval
@@ -66,15 +69,17 @@ class Run:
                 thresholds=subject.thresholds,
                 baseline_does_not_fit=subject.baseline_does_not_fit,
                 references=subject.case.references,
+                waivers=subject.waivers,
             )
         return self.subjects[subject.id]
 
     def conclude(self, subject: Subject, verdict: Verdict, test: str) -> VerdictRecord:
-        """Keep a verdict and return what is kept: a test has one verdict, the first."""
+        """Keep a verdict, with the case's waivers in force, and return what is kept: a test has one, the first."""
         record = self.subject(subject)
         for former in record.verdicts:
             if former.test == test:
                 return former
+        verdict = waive(verdict, record.waivers, self.today)
         kept = VerdictRecord(
             gate=verdict.gate,
             outcome=verdict.outcome,

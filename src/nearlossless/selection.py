@@ -13,6 +13,7 @@ from nearlossless.environment import hardware_name
 from nearlossless.fields import Device
 from nearlossless.recipes import Recipe
 from nearlossless.thresholds import Thresholds
+from nearlossless.waivers import Waiver
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,6 +42,12 @@ class Subject:
     def baseline_does_not_fit(self) -> str | None:
         """Why no baseline can be run on this machine: absolute thresholds judge alone. None where it can."""
         return self.case.baseline_does_not_fit(self.device, hardware_name(self.device))
+
+    @property
+    def waivers(self) -> tuple[Waiver, ...]:
+        """The case's waivers that are about this recipe on this device."""
+        found = self.case.waivers if self.is_named else ()
+        return tuple(w for w in found if w.recipe == self.recipe_name and w.device in {None, self.device})
 
     @property
     def no_pictures(self) -> str | None:

@@ -1,8 +1,28 @@
 """What the gates require, for a case, a recipe or one kind of hardware."""
 
+import functools
+from typing import Any
+
 from pydantic import Field
 
-from nearlossless.fields import Name, Ratio, Reason, Seconds, Similarity, Strict
+from nearlossless.fields import Level, Name, Ratio, Reason, Seconds, Share, Similarity, Strict
+
+
+class Band(Strict):
+    """How far a picture may be from its anchor. `min_ssim` is needed; what else is not named is shown, not judged."""
+
+    min_ssim: Similarity | None = Field(None, description="Structural similarity of the worst tile.")
+    min_ms_ssim: Similarity | None = Field(None, description="Multi-scale structural similarity, sides above 160.")
+    min_psnr_db: Ratio | None = Field(None, description="Peak signal-to-noise ratio of the worst tile.")
+    max_p99_difference: Level | None = Field(None, description="99th percentile of the absolute difference.")
+    max_difference: Level | None = Field(None, description="Largest absolute difference.")
+    max_channel_shift: Level | None = Field(None, description="Mean signed difference of any channel, either sign.")
+    max_colour_difference: Share | None = Field(None, description="Of any tile's mean colour, in OKLab.")
+    max_flip: Share | None = Field(None, description="Mean FLIP error of the worst tile.")
+    max_lpips: Ratio | None = Field(None, description="LPIPS of the whole picture.")
+    pictures: int | None = Field(
+        None, ge=1, description="How many pictures it was set for: the worst of more is worse."
+    )
 
 
 class Thresholds(Strict):
@@ -24,10 +44,12 @@ class Thresholds(Strict):
     max_parity_ratio: Ratio | None = Field(
         None, description="Ceiling of the compiled / the baseline's own distance to a reference one precision up."
     )
-    min_live_ssim: Similarity | None = Field(None, description="Worst tile against the live baseline.")
-    min_stored_ssim: Similarity | None = Field(None, description="Worst tile against the stored picture.")
-    foreign_min_stored_ssim: Similarity | None = Field(
-        None, description="Looser band for pictures stored on other hardware; without it they are NOT_COMPARABLE."
+    live: Band = Field(Band(), description="Of each picture against the live baseline's.")
+    replay: Band = Field(Band(), description="Of the picture decoded in the replay; without `min_ssim`: the live band.")
+    stored: Band = Field(Band(), description="Of each picture against the stored one.")
+    foreign: Band = Field(Band(), description="Of each picture against one that other hardware stored.")
+    max_embedding_error: Ratio | None = Field(
+        None, description="Relative RMS error of embeddings; None: what an encoder rounds, quantized ones need more."
     )
     max_clip_drop: float | None = Field(
         None, ge=0, le=100, description="Paired drop of the CLIP score of any picture, in points of 100."
@@ -35,10 +57,29 @@ class Thresholds(Strict):
     max_compiles_after_warmup: int | None = Field(0, ge=0, description="Compiles while the sizes are cycled.")
     max_cold_start_s: Seconds | None = Field(None, description="Load and first call with empty caches.")
     max_warm_start_ratio: Ratio | None = Field(None, description="Ceiling of warm / cold first call.")
+    because: Reason | None = Field(None, description="Why this table loosens what a more general one requires.")
 
     def overridden_by(self, other: "Thresholds") -> "Thresholds":
-        """These thresholds with those that `other` sets itself in their place."""
-        return Thresholds(**{**self.model_dump(exclude_unset=True), **other.model_dump(exclude_unset=True)})
+        """
+        These thresholds with those that `other` sets itself in their place, in bands figure by figure.
+
+        Reasons stay in their tables.
+        """
+        layers = [layer.model_dump(exclude_unset=True, exclude={"because"}) for layer in (self, other)]
+        return Thresholds.model_validate(_merged(*layers))
+
+    def value(self, name: str) -> Any:
+        """A threshold by its name in a case file, where a dot leads into a band: `live.min_ssim`."""
+        return functools.reduce(getattr, name.split("."), self)
+
+
+def _merged(general: dict[str, Any], special: dict[str, Any]) -> dict[str, Any]:
+    nested = {
+        key: _merged(general[key], value)
+        for key, value in special.items()
+        if isinstance(value, dict) and key in general
+    }
+    return general | special | nested
 
 
 class Override(Strict):

@@ -1,5 +1,6 @@
 """A module one precision up, for the duration of a call and without a second copy of its weights."""
 
+import dataclasses
 from collections import UserDict
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -27,13 +28,14 @@ class _Upcasting(UserDict[str, Any]):
 
 
 def map_tensors(value: Any, change: "Callable[[Tensor], Tensor]") -> Any:
-    """`value` with every tensor in its tuples, lists and dictionaries changed."""
+    """`value` with every tensor in its tuples, lists, dictionaries and output objects changed."""
     import torch
 
     if isinstance(value, torch.Tensor):
         return change(value)
     if isinstance(value, dict):
-        return {key: map_tensors(item, change) for key, item in value.items()}
+        mapped = {key: map_tensors(item, change) for key, item in value.items()}
+        return type(value)(**mapped) if dataclasses.is_dataclass(value) else mapped
     if isinstance(value, tuple | list):
         return type(value)([map_tensors(item, change) for item in value])
     return value

@@ -19,9 +19,10 @@ EXIT_UNDECIDED = 10  # nothing regressed, but something was INCONCLUSIVE or NOT_
 
 
 class Outcome(StrEnum):
-    """How a gate ended. Only PASS is green."""
+    """How a gate ended. Only PASS is green; WAIVED is a known regression that the case puts up with for a while."""
 
     PASS = "PASS"  # noqa: S105 (no password)
+    WAIVED = "WAIVED"
     REGRESSION = "REGRESSION"
     INCONCLUSIVE = "INCONCLUSIVE"
     NOT_COMPARABLE = "NOT_COMPARABLE"
@@ -32,6 +33,7 @@ class Outcome(StrEnum):
 _SEVERITY = (
     Outcome.NOT_APPLICABLE,
     Outcome.PASS,
+    Outcome.WAIVED,
     Outcome.INCONCLUSIVE,
     Outcome.NOT_COMPARABLE,
     Outcome.REGRESSION,
@@ -143,7 +145,7 @@ def stopped(gate: str, outcome: Outcome, reason: str) -> Verdict:
 
 
 def exit_code(outcomes: Sequence[Outcome]) -> int:
-    """0 when all is green, EXIT_REGRESSION on any regression, EXIT_UNDECIDED when evidence is missing."""
+    """0 when all is green or waived, EXIT_REGRESSION on any regression, EXIT_UNDECIDED when evidence is missing."""
     if Outcome.REGRESSION in outcomes:
         return EXIT_REGRESSION
     if Outcome.INCONCLUSIVE in outcomes or Outcome.NOT_COMPARABLE in outcomes:

@@ -37,7 +37,7 @@ def figures(subject: SubjectRecord) -> dict[str, Any]:
     """The figures of one recipe; None where a gate came to no figure."""
     checks = [check for verdict in subject.verdicts for check in verdict.checks]
     speedup = next((check for check in checks if check.name == "speedup"), None)
-    tiles = [picture.live_worst_tile_ssim for picture in subject.pictures if picture.live_worst_tile_ssim is not None]
+    tiles = [picture.live.worst_tile_ssim for picture in subject.pictures if picture.live is not None]
     ratios = [step.ratio for step in subject.parity.steps if step.ratio is not None]
     base, alone = subject.baseline_process, subject.cold_process
     return {

@@ -16,6 +16,8 @@ def test_quality(subject: Subject, pictures: SubjectRecord, gate: Concluding) ->
             pictures.pictures,
             subject.thresholds,
             pictures.parity,
+            pictures.replay,
+            noise=pictures.noise_floor,
             no_pictures=subject.no_pictures,
             baseline_does_not_fit=subject.baseline_does_not_fit,
         )

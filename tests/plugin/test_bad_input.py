@@ -92,10 +92,10 @@ def ran(approval: Approval, make_workspace: MakeWorkspace) -> InnerRun:
     sidecar.write_text("{", encoding="utf-8")
     foreign = workspace.add_case(case_toml(), name="foreign", expected=expected)
     edit_sidecar(foreign, ("identity", "hardware"), FOREIGN_HARDWARE)
-    banded_toml = case_toml(thresholds={**LOOSE, "foreign_min_stored_ssim": 0.5})
+    banded_toml = case_toml(thresholds={**LOOSE, "foreign.min_ssim": 0.5})
     banded = workspace.add_case(banded_toml, name="banded", expected=expected)
     edit_sidecar(banded, ("identity", "hardware"), FOREIGN_HARDWARE)
-    for threshold in ("min_live_ssim", "min_stored_ssim", "max_clip_drop"):
+    for threshold in ("live.min_ssim", "stored.min_ssim", "max_clip_drop"):
         name = threshold.replace("_", "-")
         workspace.add_case(case_toml(thresholds=without(threshold)), name=name, expected=expected)
     return workspace.run("-k", "quality", guarded=False)
@@ -188,7 +188,7 @@ def test_foreign_picture_is_shown_as_foreign(ran: InnerRun) -> None:
     assert f"foreign picture identity: hardware: {FOREIGN_HARDWARE} -> " in check.note
 
 
-@pytest.mark.parametrize("threshold", ["min_live_ssim", "min_stored_ssim", "max_clip_drop"])
+@pytest.mark.parametrize("threshold", ["live.min_ssim", "stored.min_ssim", "max_clip_drop"])
 def test_absent_threshold_is_not_comparable(ran: InnerRun, threshold: str) -> None:
     """A gate one of whose thresholds the case leaves out is NOT_COMPARABLE: not yet measured."""
     verdict = ran.verdict("quality", case=threshold.replace("_", "-"))

@@ -156,8 +156,8 @@ def test_damaged_tile_is_found_by_both_anchors(damaged: InnerRun) -> None:
 def test_damaged_tile_is_located(damaged: InnerRun) -> None:
     """The record's worst tile overlaps the one that was painted over."""
     (picture,) = damaged.subject("one_tile_damaged").pictures
-    assert picture.live_worst_tile_xywh is not None
-    x, y, width, height = picture.live_worst_tile_xywh
+    assert picture.live is not None
+    x, y, width, height = picture.live.worst_tile_xywh
     assert (x <= 16 < x + width, y <= 32 < y + height) == (True, True)
 
 

@@ -128,4 +128,5 @@ def test_green_run_prints_verdicts(green: InnerRun, gate: str) -> None:
 def test_pictures_are_compared_with_the_stored_ones(green: InnerRun) -> None:
     """The unchanged baseline draws the stored picture again."""
     (picture,) = green.subject("identity").pictures
-    assert picture.stored_worst_tile_ssim == pytest.approx(1.0, abs=1e-6)
+    assert picture.stored is not None
+    assert picture.stored.worst_tile_ssim == pytest.approx(1.0, abs=1e-6)

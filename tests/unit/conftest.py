@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from PIL import Image
+from tests.scores import scores
 from tests.shrinking import CHANGES, shrink
 
 from nearlossless.case_files import load_case
@@ -214,9 +215,7 @@ def full_record(identity: PictureIdentity, process_run: Callable[..., ProcessRun
         warm_process=process_run(),
         speeds=Speeds(baseline_s=[1.0, 1.1, 1.05], compiled_s=[0.7, 0.71, 0.69], baseline_steps_per_s=28.0),
         pictures=[
-            PictureRecord(
-                prompt="blue ring", seed=20, height=128, width=128, live_mean_ssim=0.9, live_worst_tile_ssim=0.8
-            ),
+            PictureRecord(prompt="blue ring", seed=20, height=128, width=128, live=scores(0.8, mean_ssim=0.9)),
             PictureRecord(prompt="red star", seed=21, height=128, width=128, stored_problem="nothing is stored"),
         ],
         parity=ParityRecord(

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from nearlossless.atomic import write_bytes, write_text
+from nearlossless.atomic import write_all, write_bytes, write_text
 
 
 def test_content_is_written(tmp_path: Path) -> None:
@@ -83,3 +83,29 @@ def test_text_is_utf8(tmp_path: Path) -> None:
     """Text is written as UTF-8, whatever the locale says."""
     write_text(tmp_path / "file", "± 夜\n")
     assert (tmp_path / "file").read_bytes() == "± 夜\n".encode()
+
+
+def test_several_files_are_written(tmp_path: Path) -> None:
+    """All of several files get their new content, in folders that are made for them."""
+    contents = {tmp_path / "a" / "one": b"1", tmp_path / "b" / "c" / "two": b"2"}
+    write_all(contents)
+    assert {path: path.read_bytes() for path in contents} == contents
+
+
+def test_one_file_that_fails_keeps_all_others(tmp_path: Path) -> None:
+    """When one of several cannot be written, every old file stays, and no new file or folder does."""
+    content: Any = "no bytes"
+    write_bytes(tmp_path / "old", b"old")
+    contents = {tmp_path / "old": b"new", tmp_path / "a" / "b" / "new": b"new", tmp_path / "last": content}
+    with pytest.raises(TypeError):
+        write_all(contents)
+    assert (tmp_path / "old").read_bytes() == b"old"
+    assert [path.name for path in tmp_path.rglob("*")] == ["old"]
+
+
+def test_error_names_the_file(tmp_path: Path) -> None:
+    """A file that cannot be written is named, not its temporary one."""
+    (tmp_path / "file").write_bytes(b"")
+    with pytest.raises(OSError, match="file") as caught:
+        write_all({tmp_path / "file" / "folder" / "new": b"new"})
+    assert caught.value.filename is not None

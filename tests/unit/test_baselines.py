@@ -15,18 +15,19 @@ from PIL import Image
 
 from nearlossless.baselines import (
     Expected,
+    alternative_path,
     encode_png,
     expected_folder,
     load_expected,
     picture_name,
     read_picture,
-    read_sidecar,
     write_expected,
 )
 from nearlossless.cases import Case
 from nearlossless.environment import PictureIdentity
 from nearlossless.miniature.world import draw, scene_at
 from nearlossless.pipelines.requests import Request, requests
+from nearlossless.sidecars import read_sidecar
 
 
 class Store:
@@ -44,7 +45,7 @@ class Store:
                 draw(scene_at(index)),
                 identity=identity,
                 stack={"torch": "2.13"},
-                clip_score=25.0,
+                scores={"clip": 25.0},
             )
 
     def path(self, index: int = 0, suffix: str = ".png") -> Path:
@@ -145,7 +146,7 @@ def test_sidecar_of_another_request_is_refused(store: Store, change: dict[str, A
 
 @pytest.mark.parametrize(
     "change",
-    [{"comment": "x"}, {"schema_version": 2}, {"sha256": None}, {"seed": "many"}, {"identity": {}}],
+    [{"comment": "x"}, {"schema_version": 3}, {"sha256": None}, {"seed": "many"}, {"identity": {}}],
     ids=lambda change: next(iter(change)),
 )
 def test_sidecar_of_another_form_is_refused(store: Store, change: dict[str, Any]) -> None:
@@ -195,6 +196,108 @@ def test_file_of_another_format_is_refused(store: Store, format_name: str) -> No
     Image.new("RGB", (128, 128)).save(buffer, format=format_name)
     store.replace_picture(buffer.getvalue())
     assert is_refused(store.load())
+
+
+def chunk(kind: bytes, content: bytes) -> bytes:
+    """A chunk of a PNG."""
+    return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+
+
+def raw_png(*chunks: bytes, depth: int = 8, colour: int = 2, rows: bytes | None = None) -> bytes:
+    """A PNG of 128x128 pixels, put together by hand."""
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", 128, 128, depth, colour, 0, 0, 0))
+    pixels = rows if rows is not None else (b"\0" + b"\0" * (128 * 3 * depth // 8)) * 128
+    parts = (header, *chunks, chunk(b"IDAT", zlib.compress(pixels)), chunk(b"IEND", b""))
+    return b"\x89PNG\r\n\x1a\n" + b"".join(parts)
+
+
+def test_picture_put_together_by_hand_is_read(store: Store) -> None:
+    """The pictures of the next tests would be read if they had eight bits a channel and nothing else."""
+    store.replace_picture(raw_png())
+    assert store.load().problem is None
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        (raw_png(depth=16), "bit depth"),
+        (raw_png(chunk(b"tRNS", struct.pack(">HHH", 1, 2, 3))), "transparent"),
+        (raw_png(chunk(b"zTXt", b"a\0\0" + zlib.compress(b"0" * (64 << 20)))), "unusable picture"),
+        (raw_png(rows=b"\0" * 1000), "cannot be decoded"),
+    ],
+    ids=["16 bits", "a transparent colour", "64 MiB of text", "too few pixels"],
+)
+def test_picture_that_is_not_plain_is_refused(store: Store, content: bytes, told: str) -> None:
+    """Sixteen bits a channel, a transparent colour, a text that explodes or missing pixels are told, not read."""
+    store.replace_picture(content)
+    expected = store.load()
+    assert is_refused(expected)
+    assert told in str(expected.problem)
+
+
+def test_pixels_that_explode_are_not_kept(store: Store) -> None:
+    """More pixels than the header claims, 64 MiB of them in a small file, never become a larger picture."""
+    store.replace_picture(raw_png(rows=b"\0" * (64 << 20)))
+    expected = store.load()
+    assert expected.picture is None or expected.picture.size == (128, 128)
+
+
+def test_other_initial_latents_are_not_comparable(store: Store) -> None:
+    """A seed that gives other latents than those of the stored picture is told, with the torch of then."""
+
+    def problem(latents_sha256: str | None) -> str | None:
+        request = store.requests[0]
+        return load_expected(store.case, store.folder, request, store.identity, latents_sha256=latents_sha256).problem
+
+    assert problem("a" * 64) is None  # the sidecar tells none
+    store.change_sidecar(latents_sha256="a" * 64)
+    assert problem("a" * 64) is None
+    assert problem(None) is None
+    told = str(problem("b" * 64))
+    assert "other initial latents" in told
+    assert "torch 2.13" in told
+
+
+def add_alternative(store: Store, number: int, scene: int) -> None:
+    """Accept another picture beside the first one."""
+    source = write_expected(
+        store.folder / "elsewhere",
+        store.case,
+        store.requests[0],
+        draw(scene_at(scene)),
+        identity=store.identity,
+        stack={},
+        scores={},
+    )
+    target = alternative_path(store.path(), number)
+    for suffix in (".png", ".json"):
+        target.with_suffix(suffix).write_bytes(source.with_suffix(suffix).read_bytes())
+
+
+def test_alternatives_are_loaded_beside_their_picture(store: Store) -> None:
+    """Each alternative comes with picture and sidecar; another picture's are its own."""
+    add_alternative(store, 1, 7)
+    add_alternative(store, 3, 8)
+    expected = store.load()
+    assert [each.path.name.rpartition(".alt")[2] for each in expected.alternatives] == ["1.png", "3.png"]
+    pixels = [each.picture.tobytes() for each in expected.alternatives if each.picture is not None]
+    assert pixels == [draw(scene_at(7)).tobytes(), draw(scene_at(8)).tobytes()]
+    assert store.load(1).alternatives == ()
+
+
+@pytest.mark.parametrize("suffix", [".png", ".json"])
+@pytest.mark.parametrize("damage", ["remove", "cut"])
+def test_damaged_alternative_is_never_left_out(store: Store, suffix: str, damage: str) -> None:
+    """Half of an alternative, or a damaged one, makes its picture not comparable, and is named."""
+    add_alternative(store, 2, 7)
+    path = alternative_path(store.path(), 2).with_suffix(suffix)
+    if damage == "cut":
+        path.write_bytes(path.read_bytes()[:-20])
+    else:
+        path.unlink()
+    expected = store.load()
+    assert is_refused(expected)
+    assert ".alt2." in str(expected.problem)
 
 
 def test_file_larger_than_any_picture_is_not_read(store: Store) -> None:

@@ -22,16 +22,17 @@ from nearlossless.measuring import BaselineError, drawer
 from nearlossless.measuring.building import compile_beside
 from nearlossless.measuring.sizes import cycle_sizes
 from nearlossless.measuring.speed import measure_speed
+from nearlossless.metrics.pixels import Pixels
+from nearlossless.metrics.structure import ssim
 from nearlossless.pipelines.compiling import BaselineChanged, check_batch_unchanged
 from nearlossless.pipelines.drawing import draw, draw_batch
 from nearlossless.pipelines.loading import build_baseline
 from nearlossless.pipelines.requests import Request, batches, requests, size_batches, size_requests
 from nearlossless.progress import Progress
-from nearlossless.quality import ssim
 from nearlossless.recipes import Recipe
-from nearlossless.record import ParityRecord
+from nearlossless.record import ParityRecord, ReplayRecord
 from nearlossless.selection import Subject
-from nearlossless.thresholds import Thresholds
+from nearlossless.thresholds import Band, Thresholds
 from nearlossless.verdicts import Outcome
 from nearlossless.worker import Job, run
 
@@ -140,7 +141,7 @@ def test_picture_of_a_batch_is_the_one_drawn_alone(pairs: Case, baseline: Any) -
         together = draw_batch(baseline, pairs.generation, batch)
         alone = [draw(baseline, pairs.generation, request) for request in batch]
         assert batch_ssim(together, alone) == pytest.approx(1, abs=1e-3)
-        assert ssim(together[0], together[1]).worst_tile_ssim < 0.9
+        assert ssim(Pixels(together[0]), Pixels(together[1])).worst_tile_ssim < 0.9
 
 
 @pytest.mark.parametrize("count", [0, 1, 3])
@@ -156,15 +157,18 @@ def test_every_picture_of_a_batch_is_compared(pairs: Case, baseline: Any, compar
     draw_pair = drawer(baseline, pairs)
     records = list(compare_pictures(draw_pair, draw_pair, comparison))
     assert [(r.prompt, r.seed) for r in records] == [(r.prompt, r.seed) for r in requests(pairs.generation)]
-    assert [record.live_worst_tile_ssim for record in records] == pytest.approx([1.0] * 4)
+    assert [record.live.worst_tile_ssim for record in records if record.live] == pytest.approx([1.0] * 4)
 
 
 def test_swapped_pictures_of_a_batch_are_caught(pairs: Case, baseline: Any, comparison: Comparison) -> None:
     """A pipeline that hands out a batch's pictures in the wrong order fails the live comparison with each of them."""
     draw_pair = drawer(baseline, pairs)
     records = list(compare_pictures(draw_pair, lambda batch: draw_pair(batch)[::-1], comparison))
-    assert max(record.live_worst_tile_ssim or 0 for record in records) < 0.9
-    assert judge_quality(records, Thresholds(min_live_ssim=0.9), ParityRecord()).outcome is Outcome.REGRESSION
+    assert max(record.live.worst_tile_ssim for record in records if record.live) < 0.9
+    assert (
+        judge_quality(records, Thresholds(live=Band(min_ssim=0.9)), ParityRecord(), ReplayRecord()).outcome
+        is Outcome.REGRESSION
+    )
 
 
 def test_no_more_than_a_batch_is_held(pairs: Case, comparison: Comparison, picture: Image.Image) -> None:
@@ -211,7 +215,7 @@ def test_sizes_catch_swapped_pictures(
     compiled, _ = compile_beside(baseline, subject, silent)
     sizes = cycle_sizes(baseline, compiled, subject, silent)
     assert max(size.live_worst_tile_ssim or 0 for size in sizes) < 0.9
-    assert judge_shapes(sizes, Thresholds(min_live_ssim=0.9)).outcome is Outcome.REGRESSION
+    assert judge_shapes(sizes, Thresholds(live=Band(min_ssim=0.9))).outcome is Outcome.REGRESSION
 
 
 def test_baseline_that_fails_is_no_fault_of_a_recipe(
@@ -266,7 +270,7 @@ def test_stored_picture_knows_how_it_was_drawn(
         picture.resize((64, 64)),
         identity=identity,
         stack={},
-        clip_score=None,
+        scores={},
     )
     tiling = changes.pop("vae_tiling", False)
     case = pairs.model_copy(

@@ -13,7 +13,8 @@ from nearlossless.case_files import parse_case
 from nearlossless.cases import Case, Generation, Lora, Model, Sampling
 from nearlossless.recipes import Recipe
 from nearlossless.references import Figures, Reference
-from nearlossless.thresholds import Override, Thresholds
+from nearlossless.thresholds import Band, Override, Thresholds
+from nearlossless.waivers import Waiver
 
 PAGE = Path(__file__).parents[2] / "docs" / "cases.md"
 SECTIONS: dict[type[BaseModel], str] = {
@@ -23,10 +24,12 @@ SECTIONS: dict[type[BaseModel], str] = {
     Generation: "`[generation]`",
     Sampling: "`[sampling]`",
     Thresholds: "`[thresholds]`",
+    Band: "Bands",
     Recipe: "`[recipes.NAME]`",
     Override: "`[overrides.HARDWARE]`",
     Reference: "`[[references.GPU]]`",
     Figures: "Figures of a reference",
+    Waiver: "`[[waivers]]`",
 }
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from nearlossless.case_files import case_names, find_case, load_case
 from nearlossless.cases import Case, CaseError
-from nearlossless.thresholds import Thresholds
+from nearlossless.thresholds import Band, Thresholds
 
 MINIMAL = """
 [model]
@@ -123,9 +123,9 @@ def test_sides_turn_at_their_limits(tmp_path: Path, side: int, is_allowed: bool)
         "min_speedup = 0.0",
         "min_speedup = -1.0",
         "max_memory_ratio = nan",
-        "min_live_ssim = 1.01",
-        "min_live_ssim = nan",
-        "min_stored_ssim = nan",
+        "live.min_ssim = 1.01",
+        "live.min_ssim = nan",
+        "stored.min_ssim = nan",
         "max_clip_drop = nan",
         "max_clip_drop = inf",
         "max_cold_start_s = inf",
@@ -321,6 +321,13 @@ def test_layer_leaves_what_it_does_not_set() -> None:
     """A layer replaces what it sets itself and nothing else, not even by its defaults."""
     merged = Thresholds(max_compiles_after_warmup=3, min_speedup=1.1).overridden_by(Thresholds(min_speedup=1.2))
     assert (merged.max_compiles_after_warmup, merged.min_speedup) == (3, 1.2)
+
+
+def test_band_is_overridden_figure_by_figure() -> None:
+    """A more special band replaces the figures that it names and leaves the others."""
+    general = Thresholds(live=Band(min_ssim=0.9, max_difference=30.0), stored=Band(min_ssim=0.8))
+    merged = general.overridden_by(Thresholds(live=Band(min_ssim=0.5)))
+    assert merged == Thresholds(live=Band(min_ssim=0.5, max_difference=30.0), stored=Band(min_ssim=0.8))
 
 
 def test_nothing_changes_after_loading(miniature_case: Case) -> None:

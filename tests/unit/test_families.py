@@ -1,5 +1,7 @@
 """Any text-to-image pipeline can be a case: SD3, FLUX and SDXL, made small, are built, drawn, copied and compiled."""
 
+import hashlib
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -15,7 +17,7 @@ from nearlossless.backends.blocks import repeated_blocks
 from nearlossless.case_files import load_case
 from nearlossless.cases import Case, CaseError
 from nearlossless.pipelines.compiling import build_compiled, copy_pipeline
-from nearlossless.pipelines.drawing import call, draw
+from nearlossless.pipelines.drawing import call, draw, latents_sha256
 from nearlossless.pipelines.loading import build_baseline, weights_name
 from nearlossless.pipelines.requests import batches, requests, size_requests
 from nearlossless.recipes import Recipe
@@ -200,3 +202,32 @@ def test_sequence_length_without_t5_is_told(shrunken: Shrunken, synthetic_case: 
     """SDXL takes no max_sequence_length: a case that sets it is told so before anything is drawn."""
     with pytest.raises(CaseError, match=r"max_sequence_length.*StableDiffusionXLPipeline"):
         build_baseline(synthetic_case(shrunken["sdxl"], max_sequence_length=77), "cpu")
+
+
+@pytest.mark.parametrize("family", DRAWN)
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_initial_latents_are_those_of_the_pipeline(
+    shrunken: Shrunken, synthetic_case: MakeCase, monkeypatch: pytest.MonkeyPatch, family: str, dtype: str
+) -> None:
+    """The hash of a request's initial latents is that of what the pipeline itself draws noise for; seeds differ."""
+    case = synthetic_case(shrunken[family], dtype, height=80, width=112, sizes=[(80, 112)], seeds=[20, 21], steps=1)
+    pipeline, drawn = build_baseline(case, "cpu"), []
+    module = sys.modules[type(pipeline).__module__]
+    original = module.randn_tensor
+
+    def noted(*arguments: Any, **options: Any) -> torch.Tensor:
+        noise: torch.Tensor = original(*arguments, **options)
+        drawn.append(hashlib.sha256(noise.contiguous().view(torch.uint8).numpy().tobytes()).hexdigest())
+        return noise
+
+    monkeypatch.setattr(module, "randn_tensor", noted)
+    asked = requests(case.generation)
+    for request in asked:
+        draw(pipeline, case.generation, request)
+    assert drawn == [latents_sha256(pipeline, request, dtype) for request in asked]
+    assert len(set(drawn)) == 2
+
+
+def test_pipeline_without_a_decoder_has_no_known_latents(miniature_case: Case) -> None:
+    """Of a pipeline that does not tell the shape of its latents, none are hashed."""
+    assert latents_sha256(SimpleNamespace(), requests(miniature_case.generation)[0], "float32") is None

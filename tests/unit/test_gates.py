@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from tests.scores import scores
 
 from nearlossless.cases import Sampling
 from nearlossless.gates import (
@@ -16,18 +17,38 @@ from nearlossless.gates import (
     judge_speedup,
     judge_startup,
 )
-from nearlossless.record import ParityRecord, PictureRecord, SizeRecord, StepParity
-from nearlossless.thresholds import Thresholds
+from nearlossless.record import InputError, ParityRecord, PictureRecord, ReplayRecord, SizeRecord, StepParity
+from nearlossless.thresholds import Band, Thresholds
 from nearlossless.timing import PairedLatencies
 from nearlossless.verdicts import Outcome, Verdict
 from nearlossless.worker import ProcessRun
 
 QUALITY = Thresholds(
-    max_parity_ratio=1.5, min_live_ssim=0.99, min_stored_ssim=0.98, foreign_min_stored_ssim=0.9, max_clip_drop=0.5
+    max_parity_ratio=1.5,
+    live=Band(min_ssim=0.99),
+    stored=Band(min_ssim=0.98),
+    foreign=Band(min_ssim=0.9),
+    max_clip_drop=0.5,
 )
 ABSENT = ParityRecord(not_applicable="the baseline does not fit this GPU")
-SHAPES = Thresholds(min_live_ssim=0.99)
+SHAPES = Thresholds(live=Band(min_ssim=0.99))
 MakeRun = Callable[..., ProcessRun]
+
+
+def replay_record(**changes: object) -> ReplayRecord:
+    """Twelve calls with the baseline's inputs and picture, with `changes` made to it."""
+    inputs = {"latents": "hidden_states", "timestep": "timestep", "conditioning": "encoder_hidden_states"}
+    sound: dict[str, object] = {
+        "calls": 12,
+        "baseline_calls": 12,
+        "eps": 0.125,
+        "errors": {kind: InputError(name=name, call=1, error=0.0) for kind, name in inputs.items()},
+        "pictures": [scores(1.0)],
+    }
+    return ReplayRecord.model_validate(sound | changes)
+
+
+ALIKE = replay_record()
 
 
 def picture_record(**changes: object) -> PictureRecord:
@@ -37,8 +58,8 @@ def picture_record(**changes: object) -> PictureRecord:
         "seed": 20,
         "height": 128,
         "width": 128,
-        "live_worst_tile_ssim": 1.0,
-        "stored_worst_tile_ssim": 1.0,
+        "live": scores(1.0),
+        "stored": scores(1.0),
         "baseline_clip": 25.0,
         "obtained_clip": 25.0,
         "stored_clip": 25.0,
@@ -69,7 +90,7 @@ SOUND = ParityRecord(steps=[step_parity()], reference="float64")
 
 def quality_of(thresholds: Thresholds = QUALITY, **changes: Any) -> Verdict:
     """The quality verdict on one picture with `changes`."""
-    return judge_quality([picture_record(**changes)], thresholds, SOUND)
+    return judge_quality([picture_record(**changes)], thresholds, SOUND, ALIKE)
 
 
 def size_record(*, compiles: int = 0, problems: tuple[str, ...] = ()) -> SizeRecord:
@@ -187,19 +208,19 @@ def test_quality_passes_when_both_anchors_agree() -> None:
 
 def test_quality_without_pictures_is_not_comparable() -> None:
     """No picture was compared: not green."""
-    assert judge_quality([], QUALITY, SOUND).outcome is Outcome.NOT_COMPARABLE
+    assert judge_quality([], QUALITY, SOUND, ALIKE).outcome is Outcome.NOT_COMPARABLE
 
 
 @pytest.mark.parametrize(
     ("changes", "outcome"),
     [
-        ({"live_worst_tile_ssim": 0.99}, Outcome.PASS),
-        ({"live_worst_tile_ssim": 0.9899}, Outcome.REGRESSION),
-        ({"live_worst_tile_ssim": None}, Outcome.NOT_COMPARABLE),
-        ({"live_worst_tile_ssim": math.nan}, Outcome.NOT_COMPARABLE),
-        ({"stored_worst_tile_ssim": 0.98}, Outcome.PASS),
-        ({"stored_worst_tile_ssim": 0.9799}, Outcome.REGRESSION),
-        ({"stored_worst_tile_ssim": None}, Outcome.NOT_COMPARABLE),
+        ({"live": scores(0.99)}, Outcome.PASS),
+        ({"live": scores(0.9899)}, Outcome.REGRESSION),
+        ({"live": None}, Outcome.NOT_COMPARABLE),
+        ({"live": scores(math.nan)}, Outcome.NOT_COMPARABLE),
+        ({"stored": scores(0.98)}, Outcome.PASS),
+        ({"stored": scores(0.9799)}, Outcome.REGRESSION),
+        ({"stored": None}, Outcome.NOT_COMPARABLE),
         ({"obtained_clip": 24.5}, Outcome.PASS),
         ({"obtained_clip": 24.49}, Outcome.REGRESSION),
         ({"obtained_clip": None}, Outcome.NOT_COMPARABLE),
@@ -219,21 +240,21 @@ def test_quality_turns_at_each_of_its_thresholds(changes: dict[str, Any], outcom
 @pytest.mark.parametrize(("similarity", "outcome"), [(0.9, Outcome.PASS), (0.8999, Outcome.REGRESSION)])
 def test_foreign_picture_has_its_own_band(similarity: float, outcome: Outcome) -> None:
     """A stored picture of other hardware is held against the looser band."""
-    verdict = quality_of(stored_foreign=["hardware: cpu-avx2 -> cpu-avx512"], stored_worst_tile_ssim=similarity)
+    verdict = quality_of(stored_foreign=["hardware: cpu-avx2 -> cpu-avx512"], stored=scores(similarity))
     assert verdict.outcome is outcome
 
 
 def test_foreign_picture_without_band_is_not_comparable() -> None:
     """Without a band of its own a foreign picture proves nothing, however alike it is."""
-    thresholds = QUALITY.model_copy(update={"foreign_min_stored_ssim": None})
+    thresholds = QUALITY.model_copy(update={"foreign": Band()})
     verdict = quality_of(thresholds, stored_foreign=["dtype: float32 -> bfloat16"])
     assert verdict.outcome is Outcome.NOT_COMPARABLE
 
 
 def test_one_bad_picture_among_good_ones_fails() -> None:
     """Judgement is by the worst picture, not by the mean."""
-    pictures = [picture_record() for _ in range(9)] + [picture_record(live_worst_tile_ssim=0.5, seed=99)]
-    verdict = judge_quality(pictures, QUALITY, SOUND)
+    pictures = [picture_record() for _ in range(9)] + [picture_record(live=scores(0.5), seed=99)]
+    verdict = judge_quality(pictures, QUALITY, SOUND, ALIKE)
     assert verdict.outcome is Outcome.REGRESSION
     assert "seed 99" in verdict.reason
 
@@ -301,7 +322,7 @@ def test_missing_baseline_needs_its_reason(process_run: MakeRun) -> None:
     ("changes", "outcome"),
     [
         ({}, Outcome.PASS),
-        ({"stored_worst_tile_ssim": 0.9799}, Outcome.REGRESSION),
+        ({"stored": scores(0.9799)}, Outcome.REGRESSION),
         ({"stored_clip": 25.51}, Outcome.REGRESSION),
         ({"stored_clip": None}, Outcome.NOT_COMPARABLE),
         ({"tripwires": ["black"]}, Outcome.REGRESSION),
@@ -310,15 +331,20 @@ def test_missing_baseline_needs_its_reason(process_run: MakeRun) -> None:
 )
 def test_quality_without_baseline_is_held_against_the_stored(changes: dict[str, Any], outcome: Outcome) -> None:
     """Without a baseline the stored picture and its score judge; missing ones are not green."""
-    alone = {"live_worst_tile_ssim": None, "baseline_clip": None}
-    verdict = judge_quality([picture_record(**alone | changes)], QUALITY, ABSENT, baseline_does_not_fit=NO_BASELINE)
+    alone = {"live": None, "baseline_clip": None}
+    verdict = judge_quality(
+        [picture_record(**alone | changes)], QUALITY, ABSENT, ReplayRecord(), baseline_does_not_fit=NO_BASELINE
+    )
     assert verdict.outcome is outcome
     assert outcomes_of(verdict)["live worst-tile SSIM"] is Outcome.NOT_APPLICABLE
 
 
 def test_quality_without_baseline_and_pictures_is_not_comparable() -> None:
     """No picture was compared: that live checks do not apply makes it no better."""
-    assert judge_quality([], QUALITY, ABSENT, baseline_does_not_fit=NO_BASELINE).outcome is Outcome.NOT_COMPARABLE
+    assert (
+        judge_quality([], QUALITY, ABSENT, ReplayRecord(), baseline_does_not_fit=NO_BASELINE).outcome
+        is Outcome.NOT_COMPARABLE
+    )
 
 
 @pytest.mark.parametrize(
@@ -328,7 +354,7 @@ def test_quality_without_baseline_and_pictures_is_not_comparable() -> None:
 def test_shapes_without_baseline_count_compiles(compiles: int, problems: tuple[str, ...], outcome: Outcome) -> None:
     """Without a baseline compiles and broken pictures are judged, and no picture is compared."""
     sizes = [size_record(compiles=compiles, problems=problems)]
-    verdict = judge_shapes(sizes, Thresholds(min_live_ssim=0.99), not_compared=NO_BASELINE)
+    verdict = judge_shapes(sizes, Thresholds(live=Band(min_ssim=0.99)), not_compared=NO_BASELINE)
     assert verdict.outcome is outcome
     assert outcomes_of(verdict)["live worst-tile SSIM"] is Outcome.NOT_APPLICABLE
 
@@ -370,7 +396,7 @@ def test_shapes_without_baseline_and_sizes_are_not_comparable() -> None:
 def test_parity_turns_at_each_of_its_thresholds(changes: dict[str, Any], outcome: Outcome) -> None:
     """Each figure of one step among sound ones passes at its threshold, fails beyond it, and is never green missing."""
     parity = ParityRecord(steps=[step_parity(), step_parity(step=5, **changes), step_parity(step=9)])
-    verdict = judge_quality([picture_record()], QUALITY, parity)
+    verdict = judge_quality([picture_record()], QUALITY, parity, ALIKE)
     assert verdict.outcome is outcome
     assert verdict.is_pass or "step 6" in verdict.reason
 
@@ -380,7 +406,7 @@ def test_parity_tells_where_it_diverges_once() -> None:
     parity = ParityRecord(
         steps=[step_parity(ratio=1.0, max_ratio=9.0, bias_share=0.5)], divergence="at step 1 first diverges in a.2"
     )
-    verdict = judge_quality([picture_record()], QUALITY, parity)
+    verdict = judge_quality([picture_record()], QUALITY, parity, ALIKE)
     assert verdict.outcome is Outcome.REGRESSION
     assert verdict.reason.count("first diverges in a.2") == 1
 
@@ -388,7 +414,7 @@ def test_parity_tells_where_it_diverges_once() -> None:
 @pytest.mark.parametrize("parity", [ParityRecord(), ParityRecord(problem="the compiled pipeline has no unet")])
 def test_parity_that_was_not_measured_is_not_comparable(parity: ParityRecord) -> None:
     """Good pictures do not stand in for a parity that nobody measured."""
-    verdict = judge_quality([picture_record()], QUALITY, parity)
+    verdict = judge_quality([picture_record()], QUALITY, parity, ALIKE)
     assert verdict.outcome is Outcome.NOT_COMPARABLE
     assert str(parity.problem or "no step was measured") in verdict.reason
 
@@ -396,13 +422,13 @@ def test_parity_that_was_not_measured_is_not_comparable(parity: ParityRecord) ->
 def test_parity_without_ceiling_is_not_comparable() -> None:
     """A ceiling that nobody has measured leaves the gate NOT_COMPARABLE."""
     thresholds = QUALITY.model_copy(update={"max_parity_ratio": None})
-    assert judge_quality([picture_record()], thresholds, SOUND).outcome is Outcome.NOT_COMPARABLE
+    assert judge_quality([picture_record()], thresholds, SOUND, ALIKE).outcome is Outcome.NOT_COMPARABLE
 
 
 def test_parity_can_be_declared_away() -> None:
     """Pictures alone judge a recipe that skips steps, and the verdict tells the reason."""
     parity = ParityRecord(not_applicable="reuses the features of former steps")
-    verdict = judge_quality([picture_record()], QUALITY, parity)
+    verdict = judge_quality([picture_record()], QUALITY, parity, ALIKE)
     assert verdict.is_pass
     assert f"{PARITY}: not applicable, reuses the features of former steps" in verdict.reason
 
@@ -410,12 +436,58 @@ def test_parity_can_be_declared_away() -> None:
 def test_pictures_can_be_declared_away() -> None:
     """Step parity judges synthetic weights alone, in both directions, and the verdict tells the reason."""
     broken = ParityRecord(steps=[step_parity(ratio=2.0)])
-    green, red = (judge_quality([], QUALITY, parity, no_pictures="synthetic weights") for parity in (SOUND, broken))
+    green, red = (
+        judge_quality([], QUALITY, parity, ALIKE, no_pictures="synthetic weights") for parity in (SOUND, broken)
+    )
     assert (green.outcome, red.outcome) == (Outcome.PASS, Outcome.REGRESSION)
     assert "pictures: not applicable, synthetic weights" in green.reason
 
 
 def test_nothing_applicable_is_not_green() -> None:
-    """A case in which neither pictures nor parity apply passes nothing."""
-    parity = ParityRecord(not_applicable="reuses the features of former steps")
-    assert judge_quality([], QUALITY, parity, no_pictures="synthetic weights").outcome is Outcome.NOT_APPLICABLE
+    """A case in which neither pictures nor parity nor a replay apply passes nothing."""
+    reason = "reuses the features of former steps"
+    parity, replay = ParityRecord(not_applicable=reason), ReplayRecord(not_applicable=reason)
+    verdict = judge_quality([], QUALITY, parity, replay, no_pictures="synthetic weights")
+    assert verdict.outcome is Outcome.NOT_APPLICABLE
+
+
+def replayed(thresholds: Thresholds = QUALITY, **changes: Any) -> Verdict:
+    """The quality gate's answer to sound pictures and a replay with changes."""
+    return judge_quality([picture_record()], thresholds, SOUND, replay_record(**changes))
+
+
+@pytest.mark.parametrize(("kind", "allowed"), [("timestep", 0.125), ("latents", 0.125), ("conditioning", 2.0)])
+def test_replay_turns_at_what_rounding_explains(kind: str, allowed: float) -> None:
+    """A timestep may be off by one unit of rounding, latents by what twelve calls add up to, embeddings by sixteen."""
+    errors = [InputError(name="x", call=3, error=allowed * factor) for factor in (1.0, 1.001)]
+    green, red = (replayed(errors={kind: error}) for error in errors)
+    assert (green.outcome, red.outcome) == (Outcome.PASS, Outcome.REGRESSION)
+    assert "call 3" in red.reason
+
+
+@pytest.mark.parametrize(("error", "outcome"), [(0.03, Outcome.PASS), (0.0301, Outcome.REGRESSION)])
+def test_embeddings_of_quantized_encoders_have_a_ceiling_of_their_own(error: float, outcome: Outcome) -> None:
+    """`max_embedding_error` takes the place of the encoders' rounding."""
+    thresholds = QUALITY.model_copy(update={"max_embedding_error": 0.03})
+    errors = {"conditioning": InputError(name="x", call=1, error=error)}
+    assert replayed(thresholds, errors=errors).outcome is outcome
+
+
+@pytest.mark.parametrize(
+    ("changes", "outcome"),
+    [
+        ({"pictures": [scores(0.99)]}, Outcome.PASS),
+        ({"pictures": [scores(0.9899)]}, Outcome.REGRESSION),
+        ({"pictures": []}, Outcome.NOT_COMPARABLE),
+        ({"calls": 11}, Outcome.REGRESSION),
+        ({"calls": 13}, Outcome.REGRESSION),
+        ({"unlike": "call 1: timestep: absent"}, Outcome.REGRESSION),
+        ({"tripwires": ["black"]}, Outcome.REGRESSION),
+        ({"problem": "nothing to stand in for"}, Outcome.NOT_COMPARABLE),
+        ({"baseline_calls": 0}, Outcome.NOT_COMPARABLE),
+        ({"not_applicable": "skips steps"}, Outcome.PASS),
+    ],
+)
+def test_replay_is_judged_by_each_of_its_findings(changes: dict[str, Any], outcome: Outcome) -> None:
+    """Other steps, inputs or pictures are regressions, and a replay that was not made is not green."""
+    assert replayed(**changes).outcome is outcome

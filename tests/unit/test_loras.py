@@ -12,12 +12,13 @@ from safetensors.torch import load_file
 
 from nearlossless.backends import BackendError
 from nearlossless.cases import Case, CaseError, Lora
+from nearlossless.metrics.pixels import Pixels
+from nearlossless.metrics.structure import ssim
 from nearlossless.pipelines.compiling import copy_pipeline
 from nearlossless.pipelines.drawing import draw
 from nearlossless.pipelines.loading import build_baseline, weights_name
 from nearlossless.pipelines.loras import lora_rank, swap_lora
 from nearlossless.pipelines.requests import requests
-from nearlossless.quality import ssim
 
 MakeLora = Callable[..., Path]
 needs_peft = pytest.mark.skipif(importlib.util.find_spec("peft") is None, reason="needs the extra 'lora'")
@@ -66,8 +67,8 @@ def test_loaded_lora_draws_as_merged_weights(tiny_case: Case, name: str, request
     """A loaded LoRA has the effect of its product, times its scale, added to the weights."""
     lora = request.getfixturevalue(name)
     drawn = drawn_with(tiny_case, lora)
-    assert ssim(drawn, merged_by_hand(tiny_case, lora)).worst_tile_ssim > 0.999
-    assert ssim(drawn, drawn_with(tiny_case)).worst_tile_ssim < 0.9
+    assert ssim(Pixels(drawn), Pixels(merged_by_hand(tiny_case, lora))).worst_tile_ssim > 0.999
+    assert ssim(Pixels(drawn), Pixels(drawn_with(tiny_case))).worst_tile_ssim < 0.9
 
 
 @needs_peft

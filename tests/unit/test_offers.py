@@ -142,7 +142,7 @@ def test_regression_offers_nothing_to_write(desk: Desk) -> None:
     desk.subject.verdicts[0].outcome = "REGRESSION"
     desk.save()
     (offer,) = desk.offers()
-    assert not offer.can_be_written
+    assert offer.chosen(tighten=True) == []
     with pytest.raises(ApprovalError, match="ended in REGRESSION"):
         accept(offer, desk.baselines, "first night")
     code, output = desk.run("--thresholds")
@@ -292,7 +292,7 @@ def test_record_alone_is_renewed_where_a_slowdown_is_limited(desk: Desk) -> None
     desk.subject.speeds.compiled_s = [0.9 * seconds for seconds in desk.subject.speeds.compiled_s]
     desk.save()
     (again,) = desk.offers()
-    assert (again.missing, again.can_be_written) == ([], True)
+    assert (again.missing, again.can_be_written(tighten=False)) == ([], True)
     path = accept(again, desk.baselines, "faster since the new kernels")
     assert read_record(path).subjects == [desk.subject]
     assert desk.case_file.read_bytes() == written
@@ -318,3 +318,85 @@ def test_command_line_tells_that_the_record_is_renewed(desk: Desk) -> None:
     assert code == 0, output
     assert "later runs are held against" in output
     assert "0 threshold(s) written, record kept in" in output
+
+
+def test_reason_stands_in_the_table(desk: Desk) -> None:
+    """What is accepted gives its reason as that of its table, with the date."""
+    accept(desk.offers()[0], desk.baselines, "first night")
+    because = load_case(desk.case_file.parent).overrides[GPU].recipes["inductor"].because
+    assert because is not None
+    assert because.endswith(": first night")
+
+
+@pytest.mark.parametrize("outcome", ["REGRESSION", "WAIVED"])
+def test_known_regression_is_no_threshold_either(desk: Desk, outcome: str) -> None:
+    """A waived regression is refused as one that is not, and named as what it is."""
+    desk.subject.verdicts[0].outcome = outcome
+    desk.save()
+    with pytest.raises(ApprovalError, match=f"ended in {outcome}"):
+        accept(desk.offers()[0], desk.baselines, "first night")
+    assert desk.is_untouched()
+
+
+def kept_and_loosened(desk: Desk) -> None:
+    """Accept a first record, then let the case ask for far less than it measured."""
+    accept(desk.offers()[0], desk.baselines, "first night")
+    text = desk.case_file.read_text(encoding="utf-8")
+    assert "max_peak_gib = 2.04" in text
+    desk.case_file.write_text(text.replace("max_peak_gib = 2.04", "max_peak_gib = 3.0"), encoding="utf-8")
+    desk.record.started = "2025-02-02T00:00:00+00:00"
+    desk.save()
+
+
+def peak_in_force(desk: Desk) -> float | None:
+    """The ceiling of memory."""
+    return load_case(desk.case_file.parent).thresholds_for("inductor", "cuda", GPU).max_peak_gib
+
+
+def test_tighter_value_is_shown_and_not_written(desk: Desk) -> None:
+    """Where two runs leave room the tighter line is printed; nothing is written without --thresholds --tighten."""
+    kept_and_loosened(desk)
+    for options in ((), ("--thresholds",)):
+        code, output = desk.run(*options)
+        assert code == 0, output
+        assert "max_peak_gib = 2.04 # was 3; two runs: 2, then 2" in output
+        assert "--thresholds --tighten" in output
+        assert peak_in_force(desk) == 3.0
+
+
+def test_tighter_value_is_written_when_asked_for(desk: Desk) -> None:
+    """With --thresholds --tighten it takes the place of the former value, and nothing else changes."""
+    kept_and_loosened(desk)
+    before = desk.case_file.read_text(encoding="utf-8").splitlines()
+    code, output = desk.run("--thresholds", "--tighten")
+    assert code == 0, output
+    assert peak_in_force(desk) == 2.04
+    after = desk.case_file.read_text(encoding="utf-8").splitlines()
+    assert [line for line in before if line not in after] == [line for line in before if "max_peak_gib = 3.0" in line]
+
+
+def test_tighter_than_a_general_layer_is_written_beside_it(desk: Desk) -> None:
+    """A value of a more general layer stays for others; the tighter one goes into the recipe's table on this GPU."""
+    accept(desk.offers()[0], desk.baselines, "first night")
+    lines = desk.case_file.read_text(encoding="utf-8").splitlines(keepends=True)
+    text = "".join(line for line in lines if not line.startswith("max_peak_gib = 2.04"))
+    desk.case_file.write_text(
+        text.replace("\n[thresholds]\n", "\n[thresholds]\nmax_peak_gib = 99.0\n"), encoding="utf-8"
+    )
+    desk.record.started = "2025-02-02T00:00:00+00:00"
+    desk.save()
+    assert desk.run("--thresholds", "--tighten")[0] == 0
+    case = load_case(desk.case_file.parent)
+    assert (peak_in_force(desk), case.thresholds.max_peak_gib) == (2.04, 99.0)
+
+
+def test_one_run_tightens_nothing(desk: Desk) -> None:
+    """The record that was kept is no second run of itself, and a run that regressed tightens nothing."""
+    kept_and_loosened(desk)
+    desk.record.started = "2025-01-01T00:00:00+00:00"
+    desk.save()
+    assert desk.offers()[0].tighter == []
+    desk.record.started = "2025-02-02T00:00:00+00:00"
+    desk.subject.verdicts[0].outcome = "REGRESSION"
+    desk.save()
+    assert desk.offers()[0].chosen(tighten=True) == []

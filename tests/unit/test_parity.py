@@ -11,12 +11,13 @@ import pytest
 import torch
 from torch import nn
 
-from nearlossless.backends import BackendError
 from nearlossless.cases import Case
+from nearlossless.denoiser_calls import calls_at, record_calls, same_layout
 from nearlossless.divergence import NONE_ALONE, UNMATCHED
 from nearlossless.gates import parity_checks
+from nearlossless.measuring.recording import record_baseline
 from nearlossless.measuring.step_parity import measure_parity
-from nearlossless.parity import chosen_steps, compare_outputs, compare_tensors, record_calls, same_layout
+from nearlossless.parity import chosen_steps, compare_outputs, compare_tensors
 from nearlossless.pipelines.compiling import copy_pipeline
 from nearlossless.pipelines.drawing import draw
 from nearlossless.pipelines.loading import build_baseline
@@ -88,7 +89,7 @@ def calls_of(timesteps: list[float], wanted: list[int]) -> tuple[list[Any], torc
                 latents.add_(1.0)
                 denoiser(latents, torch.tensor(timestep).expand(2, 1), embeddings=embeddings)
 
-    calls = record_calls(denoiser, draw_with, wanted)
+    calls = calls_at(wanted, record_calls(denoiser, draw_with))
     assert not denoiser._forward_hooks
     assert not denoiser._forward_pre_hooks
     return calls, embeddings
@@ -232,7 +233,7 @@ def measured(baseline: Any, subject: Subject, change: Callable[[Any], Any]) -> P
     replaced = change(compiled.transformer)
     if replaced is not None:
         compiled.transformer = replaced
-    return measure_parity(baseline, compiled, subject, Progress(lambda _: None))
+    return measure_parity(record_baseline(baseline, subject.case), compiled, subject, Progress(lambda _: None))
 
 
 class Passes(nn.Module):
@@ -403,7 +404,7 @@ def test_parity_compiles_nothing(baseline: Any, quick_subject: Subject, change: 
     with counted_compiles() as first:
         draw(compiled, quick_subject.case.generation, requests(quick_subject.case.generation)[0])
     with counted_compiles() as again:
-        measure_parity(baseline, compiled, quick_subject, Progress(lambda _: None))
+        measure_parity(record_baseline(baseline, quick_subject.case), compiled, quick_subject, Progress(lambda _: None))
     assert first.total > 0
     assert again.total == 0
 
@@ -417,21 +418,30 @@ def test_baseline_is_left_as_it_was(baseline: Any, quick_subject: Subject) -> No
     assert not any(part._forward_hooks or part._forward_pre_hooks for part in baseline.transformer.modules())
 
 
-def test_denoiser_that_fails_is_a_backend_error(baseline: Any, quick_subject: Subject) -> None:
-    """A compiled denoiser that raises is the backend's failure, told with the step."""
+def test_denoiser_that_fails_leaves_the_steps_before_it(baseline: Any, quick_subject: Subject) -> None:
+    """A denoiser that raises at its second step is told with the step, and the first one's figures are kept."""
 
     def breaks(transformer: Any) -> None:
-        def forward(**_: Any) -> None:
-            raise ValueError("bad kernel launch")
+        forward, calls = transformer.forward, list[int]()
 
-        transformer.forward = forward
+        def once(**options: Any) -> Any:
+            calls.append(1)
+            if len(calls) > 1:
+                raise ValueError("bad kernel launch")
+            return forward(**options)
 
-    with pytest.raises(BackendError, match=r"step 1.*bad kernel launch"):
-        measured(baseline, quick_subject, breaks)
+        transformer.forward = once
+
+    first, second = measured(baseline, quick_subject, breaks).steps
+    assert (first.step, first.problem) == (0, None)
+    assert first.ratio == pytest.approx(1, abs=0.5)
+    assert (second.step, second.problem) == (1, "ValueError: bad kernel launch")
 
 
 def test_pipeline_without_denoiser_has_no_parity(baseline: Any, quick_subject: Subject) -> None:
     """A user's own callable need not have a transformer: nothing was measured, and the record says what is missing."""
-    parity = measure_parity(baseline, lambda **_: None, quick_subject, Progress(lambda _: None))
+    parity = measure_parity(
+        record_baseline(baseline, quick_subject.case), lambda **_: None, quick_subject, Progress(lambda _: None)
+    )
     assert parity.steps == []
     assert "compiled pipeline has no transformer or unet" in str(parity.problem)

@@ -13,15 +13,17 @@ from nearlossless.backends import BackendError
 from nearlossless.cases import Case, CaseError, Model, Offload
 from nearlossless.fields import Device
 from nearlossless.measuring.building import compile_beside
+from nearlossless.measuring.recording import record_baseline
 from nearlossless.measuring.sizes import cycle_sizes
 from nearlossless.measuring.step_parity import measure_parity
+from nearlossless.metrics.pixels import Pixels
+from nearlossless.metrics.structure import ssim
 from nearlossless.pipelines.compiling import copy_pipeline
 from nearlossless.pipelines.drawing import draw
 from nearlossless.pipelines.loading import build_baseline
 from nearlossless.pipelines.placing import offload_of, place, without_offload
 from nearlossless.pipelines.requests import requests
 from nearlossless.progress import Progress
-from nearlossless.quality import ssim
 from nearlossless.recipes import Recipe
 from nearlossless.record import ParityRecord
 from nearlossless.selection import Subject
@@ -78,7 +80,7 @@ def parity_beside(
         norm.weight = torch.nn.Parameter(norm.weight * 1.1)
     strict = case.model_copy(update={"thresholds": Thresholds(max_parity_ratio=1.5)})
     subject = make_subject(strict, Recipe(backend="inductor"), device)
-    return measure_parity(baseline, second, subject, silent)
+    return measure_parity(record_baseline(baseline, strict), second, subject, silent)
 
 
 @pytest.mark.usefixtures("_cpu_as_gpu")
@@ -155,7 +157,7 @@ def test_tiling_changes_large_pictures_only(tiny_case: Case, plain: bytes) -> No
     pipelines = [build_baseline(changed(tiny_case, vae_tiling=tiling), "cpu") for tiling in (False, True)]
     whole, tiled = (first_picture(pipeline, large) for pipeline in pipelines)
     assert whole.tobytes() != tiled.tobytes()
-    assert ssim(tiled, whole).mean_ssim > 0.8
+    assert ssim(Pixels(tiled), Pixels(whole)).mean_ssim > 0.8
     assert first_picture(pipelines[1], tiny_case).tobytes() == plain
 
 
@@ -194,7 +196,7 @@ def test_offloaded_pipelines_alternate_on_a_gpu(gpu_case: Case, offload: Offload
     baseline = build_baseline(changed(gpu_case, offload=offload), "cuda")
     second = copy_pipeline(baseline, ("transformer",))
     for pipeline in (baseline, second, second, baseline, baseline, second):
-        assert ssim(first_picture(pipeline, gpu_case), expected).worst_tile_ssim > 0.999
+        assert ssim(Pixels(first_picture(pipeline, gpu_case)), Pixels(expected)).worst_tile_ssim > 0.999
         assert pipeline._execution_device.type == "cuda"
         for each in (baseline, second):
             assert {weight.device.type for weight in each.transformer.parameters()} <= {"cpu", "meta"}

@@ -1,13 +1,16 @@
 """Thresholds that a record could stand for: margins, both kinds of judging, and what is left out."""
 
 import math
+import tomllib
 from collections.abc import Callable
 
 import pytest
+from tests.scores import scores
 
 from nearlossless.cases import Sampling
 from nearlossless.gates import GIB, judge_memory, judge_speedup, judge_startup
-from nearlossless.proposals import Proposal, proposals
+from nearlossless.loosening import is_looser
+from nearlossless.proposals import Proposal, proposals, tighter
 from nearlossless.record import ParityRecord, PictureRecord, Record, SizeRecord, StepParity, SubjectRecord, SwapRecord
 from nearlossless.thresholds import Thresholds
 from nearlossless.timing import PairedLatencies
@@ -29,7 +32,7 @@ def measured(full_record: Record, process_run: MakeRun) -> SubjectRecord:
     measured.cold_process = process_run(steady_bytes=2 * GIB, load_s=2.0, first_call_s=8.0, kind="allocated")
     measured.warm_process = process_run(steady_bytes=2 * GIB, first_call_s=4.0, kind="allocated")
     measured.pictures = [
-        PictureRecord(prompt="x", seed=1, height=64, width=64, live_worst_tile_ssim=0.98, stored_worst_tile_ssim=0.999)
+        PictureRecord(prompt="x", seed=1, height=64, width=64, live=scores(0.98), stored=scores(0.999))
     ]
     measured.sizes = [SizeRecord(height=64, width=64, compiles=0, latency_s=1.0, live_worst_tile_ssim=0.97)]
     return measured
@@ -52,8 +55,8 @@ def test_margins_are_as_stated(measured: SubjectRecord) -> None:
         "max_memory_ratio": 0.51,
         "max_latency_s": 1.05,
         "max_peak_gib": 2.04,
-        "min_live_ssim": 0.94,
-        "min_stored_ssim": 0.99,
+        "live.min_ssim": 0.94,
+        "stored.min_ssim": 0.99,
         "max_cold_start_s": 15.0,
         "max_warm_start_ratio": 0.75,
     }
@@ -69,7 +72,8 @@ def test_speedup_floor_lies_below_the_interval(measured: SubjectRecord) -> None:
 
 def test_same_record_passes_what_it_proposes(measured: SubjectRecord) -> None:
     """Memory and start-up of the record are within the thresholds that it proposes."""
-    thresholds = Thresholds(**proposed(measured))
+    lines = [f"{name} = {value}" for name, value in proposed(measured).items()]
+    thresholds = Thresholds.model_validate(tomllib.loads("\n".join(lines)))
     base, cold, warm = measured.baseline_process, measured.cold_process, measured.warm_process
     assert base is not None
     assert cold is not None
@@ -90,36 +94,36 @@ def test_without_baseline_absolute_figures_alone_are_proposed(measured: SubjectR
     measured.device, measured.baseline_does_not_fit = device, "too large for this machine"
     found = set(proposed(measured))
     assert {"max_latency_s", "max_peak_gib"} <= found
-    assert not {"min_speedup", "max_memory_ratio", "min_live_ssim"} & found
+    assert not {"min_speedup", "max_memory_ratio", "live.min_ssim"} & found
 
 
 @pytest.mark.parametrize(("similarity", "is_proposed"), [(0.9, True), (0.8999, False), (math.nan, False)])
 def test_lossy_pictures_propose_no_band(measured: SubjectRecord, similarity: float, is_proposed: bool) -> None:
     """A worst tile below 0.9 is no rounding: its band is left to a person."""
-    measured.pictures[0].live_worst_tile_ssim = similarity
+    measured.pictures[0].live = None if similarity is None else scores(similarity)
     measured.sizes[0].live_worst_tile_ssim = 0.999
-    assert ("min_live_ssim" in proposed(measured)) is is_proposed
-    assert ("min_live_ssim" in left_out(measured)) is not is_proposed
+    assert ("live.min_ssim" in proposed(measured)) is is_proposed
+    assert ("live.min_ssim" in left_out(measured)) is not is_proposed
 
 
 def test_sizes_alone_propose_no_band(measured: SubjectRecord) -> None:
     """Synthetic weights draw sizes and no pictures: how alike those are says nothing about a band."""
     measured.pictures = []
-    assert "min_live_ssim" not in proposed(measured) | left_out(measured)
+    assert "live.min_ssim" not in proposed(measured) | left_out(measured)
 
 
 def test_swaps_count_for_the_band(measured: SubjectRecord) -> None:
     """A swap of LoRAs that is less alike than every picture lowers the proposed band."""
-    before = proposed(measured)["min_live_ssim"]
+    before = proposed(measured)["live.min_ssim"]
     measured.swaps = [SwapRecord(lora="a", compiles=0, live_worst_tile_ssim=0.92)]
-    assert proposed(measured)["min_live_ssim"] < before
+    assert proposed(measured)["live.min_ssim"] < before
 
 
 @pytest.mark.parametrize("change", [{"stored_foreign": ["hardware"]}, {"stored_problem": "none"}])
 def test_stored_band_comes_from_pictures_of_this_hardware(measured: SubjectRecord, change: dict[str, object]) -> None:
     """Foreign or unusable stored pictures propose no band."""
     measured.pictures = [measured.pictures[0].model_copy(update=change)]
-    assert "min_stored_ssim" not in proposed(measured)
+    assert "stored.min_ssim" not in proposed(measured)
 
 
 def test_clip_drop_is_left_to_a_person(measured: SubjectRecord) -> None:
@@ -167,3 +171,54 @@ def test_step_parity_is_shown_and_left_to_a_person(measured: SubjectRecord) -> N
     assert "worst step 1.04" in left_out(measured)["max_parity_ratio"].basis
     measured.parity = ParityRecord()
     assert "max_parity_ratio" not in left_out(measured)
+
+
+def run_of(name: str, value: float | None, measured: float | None) -> list[Proposal]:
+    """What one run proposes for one threshold."""
+    return [Proposal(name=name, value=value, basis="measured", measured=measured)]
+
+
+@pytest.mark.parametrize(
+    ("name", "first", "second", "threshold", "offered"),
+    [
+        ("max_peak_gib", (10.2, 10.0), (10.2, 10.0), 10.4, 10.2),
+        ("max_peak_gib", (10.2, 10.0), (10.2, 10.0), 10.39, None),
+        ("max_peak_gib", (10.2, 10.0), (10.3, 10.1), 10.5, 10.3),
+        ("max_peak_gib", (10.3, 10.1), (10.2, 10.0), 10.5, 10.3),
+        ("max_peak_gib", (10.2, 10.0), (10.3, 10.1), 10.45, None),
+        ("max_peak_gib", (10.3, 10.1), (10.2, 10.0), 10.45, None),
+        ("live.min_ssim", (0.98, 0.99), (0.97, 0.985), 0.95, 0.97),
+        ("live.min_ssim", (0.98, 0.99), (0.97, 0.985), 0.96, None),
+        ("live.min_ssim", (0.97, 0.985), (0.98, 0.99), 0.95, 0.97),
+        ("min_speedup", (1.9, 2.0), (1.9, 2.0), 1.8, 1.9),
+        ("min_speedup", (1.9, 2.0), (1.9, 2.0), 1.81, None),
+        ("min_speedup", (1.9, 2.0), (1.9, 2.0), 2.5, None),
+        ("min_speedup", (None, None), (1.9, 2.0), 1.0, None),
+        ("min_speedup", (1.9, 2.0), (None, None), 1.0, None),
+    ],
+)
+def test_tighter_value_needs_twice_the_margin_in_both_runs(
+    name: str,
+    first: tuple[float | None, float | None],
+    second: tuple[float | None, float | None],
+    threshold: float,
+    offered: float | None,
+) -> None:
+    """Both runs must leave a threshold at least twice the proposed margin; the looser proposal is offered."""
+    found = tighter(run_of(name, *first), run_of(name, *second), {name: threshold})
+    assert [proposal.value for proposal in found] == ([] if offered is None else [offered])
+
+
+def test_nothing_is_tightened_that_is_not_in_force() -> None:
+    """A threshold that is missing, or that the former run did not measure, has no tighter value."""
+    run = run_of("max_peak_gib", 10.2, 10.0)
+    assert tighter(run, run, {"max_peak_gib": None}) == []
+    assert tighter([], run, {"max_peak_gib": 99.0}) == []
+
+
+def test_every_proposal_with_a_value_tells_what_was_measured(measured: SubjectRecord) -> None:
+    """The margin that a proposal takes can be told from it, and is on the loose side of what was measured."""
+    for proposal in proposals(measured, Sampling()):
+        if proposal.value is not None:
+            assert proposal.measured is not None
+            assert is_looser(proposal.name, proposal.value, proposal.measured), proposal

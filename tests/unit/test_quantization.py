@@ -12,11 +12,12 @@ from torch import nn
 from nearlossless.backends import BackendError, BackendUnavailable
 from nearlossless.backends.quantization import quantize, quantized_layers
 from nearlossless.cases import Case
+from nearlossless.metrics.pixels import Pixels
+from nearlossless.metrics.structure import ssim
 from nearlossless.pipelines.compiling import build_alone, build_compiled, copy_pipeline, shared_copy
 from nearlossless.pipelines.drawing import draw
 from nearlossless.pipelines.loading import build_baseline
 from nearlossless.pipelines.requests import requests
-from nearlossless.quality import ssim
 from nearlossless.recipes import Recipe
 
 needs_torchao = pytest.mark.skipif(importlib.util.find_spec("torchao") is None, reason="torchao is not installed")
@@ -97,7 +98,7 @@ def test_baseline_keeps_every_bit(baseline: Any, quick_case: Case, component: st
     quantize(getattr(second, component), "int8")
     obtained = draw(second, quick_case.generation, request)
     assert obtained.tobytes() != before.tobytes()
-    assert ssim(obtained, before).worst_tile_ssim > 0.9
+    assert ssim(Pixels(obtained), Pixels(before)).worst_tile_ssim > 0.9
     assert draw(baseline, quick_case.generation, request).tobytes() == before.tobytes()
     assert all(torch.equal(tensor, weights[name]) for name, tensor in getattr(baseline, component).state_dict().items())
 

@@ -8,6 +8,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
+from tests.scores import scores
 
 from nearlossless.record import ParityRecord, PictureRecord, Record
 from nearlossless.references import Figures, Reference
@@ -126,9 +127,7 @@ def test_html_shows_the_worst_first(full_record: Record) -> None:
     """Regressions come before passes, and the least alike picture before the others."""
     subject = full_record.subjects[0]
     subject.pictures = [
-        PictureRecord(
-            prompt=f"picture {value}", seed=1, height=64, width=64, live_mean_ssim=1, live_worst_tile_ssim=value
-        )
+        PictureRecord(prompt=f"picture {value}", seed=1, height=64, width=64, live=scores(value))
         for value in (0.9, 0.2, 0.5)
     ]
     page = render_html(full_record)

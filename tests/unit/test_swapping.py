@@ -24,11 +24,11 @@ from nearlossless.progress import Progress
 from nearlossless.recipes import Recipe
 from nearlossless.record import SizeRecord, SwapRecord
 from nearlossless.selection import Subject
-from nearlossless.thresholds import Thresholds
+from nearlossless.thresholds import Band, Thresholds
 from nearlossless.verdicts import Outcome
 
 pytestmark = pytest.mark.skipif(importlib.util.find_spec("peft") is None, reason="needs the extra 'lora'")
-BANDS = Thresholds(min_live_ssim=0.99)
+BANDS = Thresholds(live=Band(min_ssim=0.99))
 BACKENDS = '''
 import torch
 

@@ -10,7 +10,7 @@ from diffusers import FluxTransformer2DModel, SD3Transformer2DModel, UNet2DCondi
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from nearlossless.cases import Case
-from nearlossless.parity import record_calls
+from nearlossless.denoiser_calls import record_calls
 from nearlossless.pipelines.drawing import draw
 from nearlossless.pipelines.loading import build_baseline
 from nearlossless.pipelines.requests import requests
@@ -164,7 +164,7 @@ def test_upcast_copy_equals_the_miniature_converted(quick_case: Case) -> None:
     """On what the miniature's own pipeline gives its transformer, the reference is the float64 transformer."""
     pipeline = build_baseline(quick_case, "cpu")
     request = requests(quick_case.generation)[0]
-    calls = record_calls(pipeline.transformer, lambda: draw(pipeline, quick_case.generation, request), [0, 1])
+    calls = record_calls(pipeline.transformer, lambda: draw(pipeline, quick_case.generation, request))
     reference = upcast_copy(pipeline.transformer, torch.float64)
     converted = copy.deepcopy(pipeline.transformer).to(torch.float64)
     for call in calls:

@@ -13,5 +13,5 @@ def test_speedup(subject, speeds, gate):
 
 @pytest.mark.gate("quality")
 def test_quality(subject, pictures, gate):
-    verdict = gate(judge_quality(pictures.pictures, subject.thresholds, pictures.parity))
+    verdict = gate(judge_quality(pictures.pictures, subject.thresholds, pictures.parity, pictures.replay))
     assert verdict.is_pass, str(verdict)

@@ -1,5 +1,6 @@
 """Every picture of a case, compared with the live baseline and with what is stored."""
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -7,9 +8,10 @@ from nearlossless.baselines import CANDIDATES, EXPECTED
 from nearlossless.comparison import Comparison, compare_pictures
 from nearlossless.environment import Fingerprint, hardware_folder
 from nearlossless.measuring import baseline_drawer, drawer
+from nearlossless.metrics.clip import clip_scorer, judge_folder
+from nearlossless.pipelines.drawing import latents_sha256
 from nearlossless.pipelines.requests import requests
 from nearlossless.progress import Progress
-from nearlossless.quality import clip_scorer, judge_folder
 from nearlossless.record import PictureRecord
 from nearlossless.selection import Subject
 
@@ -42,6 +44,9 @@ def measure_pictures(
         report_folder=report_folder,
         prefix=f"pictures/{subject.id}",
         stack=fingerprint.stack,
+        latents_sha256=partial(
+            latents_sha256, baseline if baseline is not None else compiled, dtype=fingerprint.picture.dtype
+        ),
         candidates=candidates / hardware_folder(fingerprint.picture.hardware, fingerprint.picture.dtype) / EXPECTED
         if update
         else None,

@@ -1,5 +1,6 @@
 """(pipeline, batch of requests) -> pictures, and what is left behind."""
 
+import hashlib
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -36,6 +37,33 @@ def call(pipeline: Any, generation: Generation, batch: Sequence[Request], **opti
     if generation.max_sequence_length is not None:
         arguments["max_sequence_length"] = generation.max_sequence_length
     return pipeline(**arguments, **options)
+
+
+def latents_sha256(pipeline: Any, request: Request, dtype: str) -> str | None:
+    """
+    SHA-256 of the initial latents that a request's seed gives with this torch.
+
+    They are made as diffusers makes them, on the CPU, but not by the pipeline, which may be what is judged: of shape
+    (1, the decoder's channels, height and width over its factor), before a pipeline scales or packs them.
+
+    Args:
+        pipeline: Gives the shape, by its VAE.
+        request: Gives seed and size.
+        dtype: Of the pipeline, as a case names it.
+
+    Returns:
+        The hash of their bytes; None for a pipeline without such a VAE.
+    """
+    import torch
+
+    channels = getattr(getattr(getattr(pipeline, "vae", None), "config", None), "latent_channels", None)
+    factor = getattr(pipeline, "vae_scale_factor", None)
+    if channels is None or factor is None:
+        return None
+    shape = (1, channels, request.height // factor, request.width // factor)
+    generator = torch.Generator("cpu").manual_seed(request.seed)
+    latents = torch.randn(shape, generator=generator, dtype=getattr(torch, dtype))
+    return hashlib.sha256(latents.view(torch.uint8).numpy().tobytes()).hexdigest()
 
 
 def draw_batch(pipeline: Any, generation: Generation, batch: Sequence[Request]) -> "list[Image.Image]":

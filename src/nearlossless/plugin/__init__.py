@@ -179,7 +179,9 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
         item.config.stash[RUN].conclude(subject, verdict, item.nodeid)
     if call.excinfo is None or call.excinfo.errisinstance((pytest.skip.Exception, KeyboardInterrupt)):
         return report
-    if subject is None or item.get_closest_marker("gate") is None or call.excinfo.errisinstance(pytest.fail.Exception):
+    is_xfail = call.excinfo.errisinstance(pytest.xfail.Exception)  # of a waived gate, which has its verdict by now
+    is_fail = call.excinfo.errisinstance(pytest.fail.Exception) and not is_xfail
+    if subject is None or item.get_closest_marker("gate") is None or is_fail:
         item.config.stash[OTHER_FAILURES].append(item.nodeid)
         return report
     error = call.excinfo.value
@@ -188,6 +190,8 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
     concluded = item.config.stash[RUN].conclude(subject, verdict, item.nodeid)
     if known or isinstance(error, AssertionError):
         report.longrepr = f"{concluded.outcome} {concluded.gate}: {concluded.reason}"
+    if concluded.outcome == Outcome.WAIVED:
+        report.outcome, report.wasxfail = "skipped", f"{Outcome.WAIVED} {concluded.reason}"
     return report
 
 

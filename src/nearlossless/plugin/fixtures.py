@@ -20,7 +20,7 @@ from nearlossless.measuring.fresh_processes import ProcessRuns
 from nearlossless.plugin.stash import PROGRESS, RUN
 from nearlossless.processes import cache_environment
 from nearlossless.progress import Progress
-from nearlossless.record import Speeds, SubjectRecord
+from nearlossless.record import ParityRecord, Speeds, SubjectRecord
 from nearlossless.selection import Subject
 from nearlossless.verdicts import Outcome, Verdict
 
@@ -122,10 +122,16 @@ def compiled_pipeline(
 
 @pytest.fixture
 def gate(subject: Subject, request: pytest.FixtureRequest) -> Concluding:
-    """Takes a verdict into the record and hands it back; a gate of which nothing was applicable is skipped."""
+    """
+    Takes a verdict into the record and hands it back.
+
+    A gate of which nothing was applicable is skipped, and one whose regressions are all waived ends as `xfailed`.
+    """
 
     def conclude(verdict: Verdict) -> Verdict:
-        request.config.stash[RUN].conclude(subject, verdict, request.node.nodeid)
+        kept = request.config.stash[RUN].conclude(subject, verdict, request.node.nodeid)
+        if kept.outcome == Outcome.WAIVED:
+            pytest.xfail(f"{Outcome.WAIVED} {kept.reason}")
         if verdict.outcome is Outcome.NOT_APPLICABLE:
             pytest.skip(f"not applicable: {verdict.reason}")
         return verdict
@@ -169,16 +175,26 @@ def pictures(
     request: pytest.FixtureRequest,
 ) -> SubjectRecord:
     """
-    Step parity, then every picture of the case drawn by both pipelines, compared and scored.
+    Step parity and a replay, then every picture of the case drawn by both pipelines, compared and scored.
 
     Candidates are written when asked for. Synthetic weights draw no pictures.
     """
+    from nearlossless.calibration import stored_noise
     from nearlossless.measuring.pictures import measure_pictures
+    from nearlossless.measuring.recording import record_baseline
+    from nearlossless.measuring.replaying import measure_replay
     from nearlossless.measuring.step_parity import measure_parity
 
-    subject_record.parity = measure_parity(baseline_pipeline, compiled_pipeline, subject, progress)
+    if baseline_pipeline is None:
+        subject_record.parity = ParityRecord(not_applicable=subject.baseline_does_not_fit)
+    else:
+        with progress.phase("baseline: recorded picture"):
+            recording = record_baseline(baseline_pipeline, subject.case)
+        subject_record.parity = measure_parity(recording, compiled_pipeline, subject, progress)
+        subject_record.replay = measure_replay(recording, compiled_pipeline, subject, progress)
     if subject.no_pictures is not None:
         return subject_record
+    subject_record.noise_floor = stored_noise(subject, subject_record.fingerprint)
     run = request.config.stash[RUN]
     subject_record.pictures, candidates = measure_pictures(
         baseline_pipeline,

@@ -1,6 +1,7 @@
 """The summary at the end of a run on the terminal; colours respect NO_COLOR and plain logs."""
 
 import os
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from nearlossless.record import Record, SubjectRecord
@@ -14,24 +15,26 @@ if TYPE_CHECKING:
 
 _STYLES = {
     Outcome.PASS: "bold green",
+    Outcome.WAIVED: "bold magenta",
     Outcome.REGRESSION: "bold red",
     Outcome.INCONCLUSIVE: "bold yellow",
     Outcome.NOT_COMPARABLE: "bold yellow",
     Outcome.NOT_APPLICABLE: "dim",
 }
-PLAIN_WIDTH = 100
+PLAIN_WIDTH, WIDEST = 100, 200
 
 
 def render_console(record: Record, *, width: int, colour: bool) -> str:
     """The tables and verdict lines of a record as text, with ANSI colours if wanted."""
-    console = _console(width=width, colour=colour)
+    console = console_of(width=width, colour=colour)
     with console.capture() as captured:
         for subject in record.subjects:
             _print_subject(console, subject)
     return captured.get()
 
 
-def _console(*, width: int, colour: bool) -> "Console":
+def console_of(*, colour: bool, width: int = PLAIN_WIDTH) -> "Console":
+    """A terminal that is written into a text, with ANSI colours if wanted and not refused by NO_COLOR."""
     from rich.console import Console
 
     colour = colour and not os.environ.get("NO_COLOR")
@@ -40,10 +43,15 @@ def _console(*, width: int, colour: bool) -> "Console":
 
 def render_table(rows: list[Row], *, title: str, colour: bool) -> str:
     """One performance table as text."""
-    console = _console(width=PLAIN_WIDTH, colour=colour)
+    return render_cells(HEADINGS, [row.cells() for row in rows], title=title, colour=colour)
+
+
+def render_cells(headings: Sequence[str], rows: Sequence[Sequence[str]], *, title: str, colour: bool) -> str:
+    """Any table as text, as wide as it needs to be."""
+    console = console_of(width=WIDEST, colour=colour)
     with console.capture() as captured:
-        console.print(_table(rows, title))
-    return captured.get().rstrip()
+        console.print(_table(headings, rows, title))
+    return "\n".join(line.rstrip() for line in captured.get().splitlines()).strip("\n")
 
 
 def _printable(text: str) -> str:
@@ -51,15 +59,15 @@ def _printable(text: str) -> str:
     return "".join(character for character in text if character.isprintable() or character == "\n")
 
 
-def _table(rows: list[Row], title: str) -> "Table":
+def _table(headings: Sequence[str], rows: Sequence[Sequence[str]], title: str) -> "Table":
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(title=Text(title), title_justify="left")
-    for number, heading in enumerate(HEADINGS):
+    table = Table(title=Text(title) if title else None, title_justify="left")
+    for number, heading in enumerate(headings):
         table.add_column(heading, justify="left" if number == 0 else "right")
-    for row in rows:
-        table.add_row(*row.cells())
+    for cells in rows:
+        table.add_row(*(Text(_printable(cell)) for cell in cells))
     return table
 
 
@@ -82,7 +90,7 @@ def _print_subject(console: "Console", subject: SubjectRecord) -> None:
     hardware = subject.fingerprint.picture.hardware if subject.fingerprint else subject.device
     title = f"{subject.title} ({hardware})"
     rows = [row for row in performance_rows(subject) if row.is_measured]
-    console.print(_table(rows, title) if rows else Text(title))
+    console.print(_table(HEADINGS, [row.cells() for row in rows], title) if rows else Text(title))
     if columns := published(subject):
         console.print(_published_table(columns))
         for source in dict.fromkeys(column.reference.source for column in columns):
@@ -91,6 +99,8 @@ def _print_subject(console: "Console", subject: SubjectRecord) -> None:
         line = Text(f"{verdict.outcome:<14} ", style=_STYLES[Outcome(verdict.outcome)])
         line.append(f"{verdict.gate}: {_printable(verdict.reason)}".replace("\n", "\n" + " " * 15), style="default")
         console.print(line, soft_wrap=True)
+    for waiver in subject.unneeded_waivers:
+        console.print(Text(_printable(waiver.not_needed)), soft_wrap=True)
     console.print()
 
 

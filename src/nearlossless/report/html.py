@@ -16,7 +16,7 @@ _PARITY = {
     "largest, compiled": "compiled_max",
     "mean, compiled": "compiled_bias",
 }
-_REDNESS = ("REGRESSION", "NOT_COMPARABLE", "INCONCLUSIVE", "PASS", "NOT_APPLICABLE")
+_REDNESS = ("REGRESSION", "NOT_COMPARABLE", "INCONCLUSIVE", "WAIVED", "PASS", "NOT_APPLICABLE")
 
 
 def _parity_row(step: StepParity) -> tuple[int, list[str], str]:
@@ -37,12 +37,12 @@ def _view(subject: SubjectRecord) -> dict[str, Any]:
         ],
         "published": columns,
         "parity": [_parity_row(step) for step in subject.parity.steps],
-        "pictures": sorted(subject.pictures, key=lambda p: p.live_worst_tile_ssim or 0.0),
+        "pictures": sorted(subject.pictures, key=lambda p: p.live.worst_tile_ssim if p.live else 0.0),
     }
 
 
-def render_html(record: Record) -> str:
-    """One page that opens offline; pictures are loaded from files beside it."""
+def template(name: str) -> Any:
+    """A page's template; everything that is put into it is escaped."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     environment = Environment(
@@ -52,10 +52,15 @@ def render_html(record: Record) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    template = environment.get_template("report.html.jinja")
-    return template.render(
+    return environment.get_template(name)
+
+
+def render_html(record: Record) -> str:
+    """One page that opens offline; pictures are loaded from files beside it."""
+    page: str = template("report.html.jinja").render(
         record=record,
         subjects=[_view(subject) for subject in record.subjects],
         headings=HEADINGS,
         parity_headings=list(_PARITY),
     )
+    return page

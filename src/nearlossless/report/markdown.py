@@ -4,7 +4,14 @@ from nearlossless.record import Record, SubjectRecord
 from nearlossless.report.published import labels, published
 from nearlossless.report.table import HEADINGS, performance_rows
 
-_SIGNS = {"PASS": "🟢", "REGRESSION": "🔴", "INCONCLUSIVE": "🟡", "NOT_COMPARABLE": "🟡", "NOT_APPLICABLE": "⚪"}
+_SIGNS = {
+    "PASS": "🟢",
+    "REGRESSION": "🔴",
+    "INCONCLUSIVE": "🟡",
+    "NOT_COMPARABLE": "🟡",
+    "WAIVED": "🟣",
+    "NOT_APPLICABLE": "⚪",
+}
 LONGEST_REASON = 600
 
 
@@ -39,6 +46,8 @@ def _subject(subject: SubjectRecord) -> list[str]:
         _row((f"{_SIGNS[verdict.outcome]} {verdict.outcome}", verdict.gate, verdict.reason))
         for verdict in subject.verdicts
     ]
+    for waiver in subject.unneeded_waivers:
+        lines += ["", _cell(waiver.not_needed)]
     lines += ["", _row(HEADINGS), "| --- | ---: | ---: | ---: |"]
     lines += [_row(row.cells()) for row in performance_rows(subject) if row.is_measured]
     return [*lines, "", *_published(subject)]

@@ -1,0 +1,165 @@
+"""Calibrate: measure a case's noise floor on this hardware, keep it beside its pictures, propose bands."""
+
+import math
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from nearlossless.backends import BackendError
+from nearlossless.case_files import find_case
+from nearlossless.cases import Case, CaseError
+from nearlossless.environment import Fingerprint
+from nearlossless.fields import Device
+from nearlossless.metrics.pixels import Pixels
+from nearlossless.metrics.scores import compare
+from nearlossless.noise import Movement, NoiseFloor, noise_path, read_noise, with_margin, write_noise
+from nearlossless.progress import Progress
+from nearlossless.record import now
+from nearlossless.selection import Subject
+from nearlossless.sidecars import picture_settings
+from nearlossless.thresholds import Band
+
+if TYPE_CHECKING:
+    from nearlossless.comparison import Draw
+    from nearlossless.measuring.benign import Benign
+    from nearlossless.pipelines.requests import Batch
+
+REPEATS = 5
+# Closer than this to the anchor, the next version of a library would be refused.
+LEAST = Band(min_ssim=0.99, max_p99_difference=2, max_channel_shift=0.5, max_colour_difference=0.005)
+
+
+def noise_settings(case: Case) -> dict[str, str]:
+    """What decides the pictures of a case besides its identity."""
+    generation = case.generation
+    drawn = {
+        "height": generation.height,
+        "width": generation.width,
+        "steps": generation.steps,
+        **picture_settings(case),
+    }
+    return {name: str(value) for name, value in drawn.items()}
+
+
+def stored_noise(subject: Subject, fingerprint: Fingerprint | None) -> Band | None:
+    """
+    The worst that benign changes did to this case's pictures on this hardware; None where nobody calibrated it so.
+
+    Raises:
+        CaseError: The file cannot be read.
+    """
+    if fingerprint is None:
+        return None
+    path = noise_path(subject.case_folder, fingerprint.picture)
+    if not path.exists():
+        return None
+    try:
+        floor = read_noise(path)
+    except (OSError, ValueError) as error:
+        raise CaseError(f"{error}; run nearlossless calibrate again") from None
+    fits = floor.identity == fingerprint.picture and floor.settings == noise_settings(subject.case)
+    return floor.worst if fits else None
+
+
+def calibrate(baselines: Path, name: str, device: Device, progress: Progress) -> tuple[Path, NoiseFloor]:
+    """
+    Draw every picture of a case under benign changes, and write how far each moved.
+
+    Returns:
+        The file, and what is in it.
+
+    Raises:
+        CaseError: There is no such case, or its baseline cannot be built.
+        BaselineError: The baseline does not draw.
+    """
+    from nearlossless.measuring.benign import benign_changes
+    from nearlossless.pipelines.loading import build_baseline, fingerprint_of
+    from nearlossless.pipelines.requests import requests
+
+    case = find_case(baselines, name)
+    with progress.phase("baseline pipeline: load"):
+        pipeline = build_baseline(case, device)
+    identity = fingerprint_of(pipeline, case, device)
+    with tempfile.TemporaryDirectory() as cache, progress.phase("noise floor"):
+        changes = list(benign_changes(pipeline, case, device, Path(cache)))
+        movements, distinct = measure_noise(pipeline, case, changes, progress)
+    floor = NoiseFloor(
+        created=now(),
+        identity=identity.picture,
+        stack=identity.stack,
+        settings=noise_settings(case),
+        pictures=len(requests(case.generation)),
+        repeats=REPEATS,
+        distinct=distinct,
+        movements=movements,
+    )
+    path = noise_path(baselines / name, identity.picture)
+    write_noise(path, floor)
+    return path, floor
+
+
+def measure_noise(
+    pipeline: object, case: Case, changes: "Sequence[Benign]", progress: Progress
+) -> tuple[list[Movement], list[int]]:
+    """
+    How far each change moves each picture, and how many different pictures the repeats of each gave.
+
+    No picture is kept after its batch.
+    """
+    from nearlossless.measuring import baseline_drawer
+    from nearlossless.pipelines.requests import batches
+
+    draw, movements, distinct = baseline_drawer(pipeline, case), dict[str, Movement](), list[int]()
+    for number, batch in enumerate(batches(case.generation)):
+        live = draw(batch)
+        again = [[picture.tobytes() for picture in draw(batch)] for _ in range(REPEATS - 1)]
+        distinct += [len({picture.tobytes(), *versions}) for picture, *versions in zip(live, *again, strict=True)]
+        anchors = [Pixels(picture) for picture in live]
+        for change in changes:
+            progress.say(f"noise floor: batch {number + 1} of {len(batches(case.generation))}, {change.name}")
+            movement = movements.setdefault(change.name, Movement(change=change.name))
+            _move(movement, change.draw, batch, anchors)
+    return list(movements.values()), distinct
+
+
+def _move(movement: Movement, draw: "Draw", batch: "Batch", anchors: "list[Pixels]") -> None:
+    """Add one batch's scores; a change that cannot be made here keeps none."""
+    if movement.problem is not None:
+        return
+    try:
+        pictures = draw(batch)
+    except BackendError as error:  # an attention kernel that does not know the model, or the GPU
+        movement.problem, movement.scores = str(error), []
+        return
+    movement.scores += [compare(Pixels(picture), anchor) for picture, anchor in zip(pictures, anchors, strict=True)]
+
+
+def proposed_band(floor: NoiseFloor) -> Band:
+    """
+    A band that the tried benign changes keep with their margin, and rounding to 8 bits too where nothing moved.
+
+    Raises:
+        ValueError: No benign change could be tried.
+    """
+    worst = with_margin(floor.worst)
+    return Band(
+        min_ssim=math.floor(min(worst.min_ssim or 0.0, LEAST.min_ssim or 0.0) * 1000) / 1000,
+        max_p99_difference=max(math.ceil(worst.max_p99_difference or 0), LEAST.max_p99_difference or 0),
+        max_channel_shift=_rounded_up(worst.max_channel_shift, LEAST.max_channel_shift),
+        max_colour_difference=_rounded_up(worst.max_colour_difference, LEAST.max_colour_difference),
+        pictures=floor.pictures,
+    )
+
+
+def _rounded_up(measured: float | None, least: float | None) -> float:
+    return math.ceil(max(measured or 0.0, least or 0.0) * 10_000) / 10_000
+
+
+def proposed_lines(floor: NoiseFloor) -> list[str]:
+    """The proposed bands as a case file says them."""
+    figures = proposed_band(floor).model_dump(exclude_none=True)
+    return [
+        f'[overrides."{floor.identity.hardware}".thresholds]',
+        *(f"{anchor}.{name} = {value:g}" for anchor in ("live", "stored") for name, value in figures.items()),
+    ]

@@ -1,0 +1,33 @@
+"""Does it still fit?"""
+
+from nearlossless.memory import SINCE_START
+from nearlossless.thresholds import Thresholds
+from nearlossless.verdicts import Outcome, Verdict, at_most, found, verdict
+from nearlossless.worker import ProcessRun
+
+GIB = 1024**3
+
+
+def judge_memory(
+    baseline: ProcessRun | None,
+    compiled: ProcessRun,
+    thresholds: Thresholds,
+    *,
+    baseline_does_not_fit: str | None = None,
+) -> Verdict:
+    """Does the steady peak stay within its budgets, relative to the baseline and absolute? Without one, absolute."""
+    if SINCE_START in [run.peaks.kind for run in (baseline, compiled) if run is not None]:
+        note = "this system cannot reset a process's peak, so the steady state cannot be told from compilation"
+        return verdict("memory", [found("steady peak", Outcome.NOT_COMPARABLE, note)])
+    used, base = compiled.peaks.steady_bytes, baseline.peaks.steady_bytes if baseline is not None else 0
+    if baseline_does_not_fit is not None:
+        checks = [found("steady peak / baseline's", Outcome.NOT_APPLICABLE, baseline_does_not_fit)]
+    else:
+        kind = f"{compiled.peaks.kind} bytes, baseline {base / GIB:.3f} GiB, compiled {used / GIB:.3f} GiB"
+        ratio = used / base if base > 0 and used > 0 else None
+        checks = [at_most("steady peak / baseline's", ratio, thresholds.max_memory_ratio, note=kind)]
+    if baseline_does_not_fit is not None or thresholds.max_peak_gib is not None:
+        peak_gib = used / GIB if used > 0 else None
+        note = f"{compiled.peaks.kind} bytes"
+        checks.append(at_most("steady peak", peak_gib, thresholds.max_peak_gib, unit="GiB", note=note))
+    return verdict("memory", checks)

@@ -1,0 +1,133 @@
+"""Is the picture still the same?"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from nearlossless.gates.bands import LIVE_SSIM, SSIM, band_checks
+from nearlossless.gates.parity import parity_checks
+from nearlossless.gates.replay import replay_checks
+from nearlossless.metrics.scores import Scores
+from nearlossless.noise import with_margin
+from nearlossless.record import ParityRecord, PictureRecord, ReplayRecord
+from nearlossless.thresholds import Band, Thresholds
+from nearlossless.verdicts import Check, Outcome, Verdict, at_most, found, verdict
+
+
+def judge_quality(
+    pictures: Sequence[PictureRecord],
+    thresholds: Thresholds,
+    parity: ParityRecord,
+    replay: ReplayRecord,
+    *,
+    noise: Band | None = None,
+    no_pictures: str | None = None,
+    baseline_does_not_fit: str | None = None,
+) -> Verdict:
+    """
+    Is every picture still the same, beside the live baseline and beside what is stored, and every step as exact?
+
+    Args:
+        pictures: What was drawn and compared.
+        thresholds: In force here.
+        parity: Of the denoiser's steps.
+        replay: Of everything around the denoiser.
+        noise: How far the baseline itself moves under benign changes on this hardware. Where parity and replay hold, a
+            picture beyond its band and within this floor drifts by chaos, and is no regression.
+        no_pictures: Why none was drawn; parity and replay then judge alone.
+        baseline_does_not_fit: Why there is no baseline; stored pictures and their CLIP scores then judge alone.
+    """
+    exact = parity_checks(parity, thresholds)
+    if baseline_does_not_fit is None:
+        exact += replay_checks(replay, thresholds, no_pictures=no_pictures)
+    is_exact = bool(parity.steps) and all(c.outcome in (Outcome.PASS, Outcome.NOT_APPLICABLE) for c in exact)
+    checks = list(exact)
+    if no_pictures is not None:
+        checks.append(found("pictures", Outcome.NOT_APPLICABLE, no_pictures))
+    elif not pictures:
+        checks.append(found("pictures", Outcome.NOT_COMPARABLE, "none was drawn"))
+    elif baseline_does_not_fit is not None:
+        names = (LIVE_SSIM, "CLIP drop from live")
+        checks += [found(name, Outcome.NOT_APPLICABLE, baseline_does_not_fit) for name in names]
+    allowed = with_margin(noise) if noise is not None and is_exact else None
+    for picture in pictures:
+        checks += _picture_checks(picture, thresholds, allowed, has_baseline=baseline_does_not_fit is None)
+    return verdict("quality", checks + _count_checks(len(pictures), thresholds))
+
+
+def _count_checks(pictures: int, thresholds: Thresholds) -> list[Check]:
+    """A band was set for the worst of so many pictures; the worst of more is worse by chance alone."""
+    return [
+        found(
+            f"{anchor} band",
+            Outcome.NOT_COMPARABLE,
+            f"set for {band.pictures} pictures, {pictures} were drawn: calibrate it anew",
+        )
+        for anchor, band in (("live", thresholds.live), ("stored", thresholds.stored))
+        if band.pictures is not None and pictures > band.pictures
+    ]
+
+
+def _picture_checks(
+    picture: PictureRecord, thresholds: Thresholds, noise: Band | None, *, has_baseline: bool
+) -> list[Check]:
+    of, path = f"'{picture.prompt}' seed {picture.seed}", picture.obtained_file
+    if picture.tripwires:
+        return [found("picture", Outcome.REGRESSION, ", ".join(picture.tripwires), of=of, path=path)]
+    live = _banded("live", picture.live, thresholds.live, noise, of=of, path=path) if has_baseline else []
+    return [
+        *live,
+        *_clip_checks(of, picture, thresholds, has_baseline=has_baseline),
+        *_stored_checks(of, picture, thresholds, noise),
+    ]
+
+
+def _banded(
+    anchor: str, scores: Scores | None, band: Band, noise: Band | None, *, of: str, path: str | None, note: str = ""
+) -> list[Check]:
+    """Checks of a band; what is beyond it and within the noise floor passes, and says so."""
+    checks = band_checks(anchor, scores, band, of=of, path=path, note=note)
+    if noise is None:
+        return checks
+    within = {check.name: check for check in band_checks(anchor, scores, noise) if check.outcome is Outcome.PASS}
+    return [
+        _drifting(check, within[check.name]) if check.outcome is Outcome.REGRESSION and check.name in within else check
+        for check in checks
+    ]
+
+
+def _drifting(check: Check, within: Check) -> Check:
+    note = f"{check.note}; " if check.note else ""
+    note += f"beyond the band by chaos: steps and replay are exact, noise moves it to {within.threshold:.4g}"
+    return replace(check, outcome=Outcome.PASS, note=note)
+
+
+def _clip_checks(of: str, picture: PictureRecord, thresholds: Thresholds, *, has_baseline: bool) -> list[Check]:
+    anchors = {"live": picture.baseline_clip} if has_baseline else {}
+    is_comparable = not picture.stored_foreign or thresholds.foreign.min_ssim is not None
+    if picture.stored_problem is None and is_comparable:
+        anchors["stored"] = picture.stored_clip
+    return [
+        at_most(
+            f"CLIP drop from {anchor}",
+            None if before is None or picture.obtained_clip is None else before - picture.obtained_clip,
+            thresholds.max_clip_drop,
+            of=of,
+            unit="points",
+            path=picture.obtained_file,
+        )
+        for anchor, before in anchors.items()
+    ]
+
+
+def _stored_checks(of: str, picture: PictureRecord, thresholds: Thresholds, noise: Band | None) -> list[Check]:
+    name, path = f"stored {SSIM}", picture.expected_file or picture.obtained_file
+    choice = picture.stored_choice or ""
+    if picture.stored_problem is not None:
+        return [found(name, Outcome.NOT_COMPARABLE, picture.stored_problem, of=of, path=path)]
+    if not picture.stored_foreign:
+        return _banded("stored", picture.stored, thresholds.stored, noise, of=of, path=path, note=choice)
+    note = "foreign picture identity: " + ", ".join(picture.stored_foreign)
+    if thresholds.foreign.min_ssim is None:
+        return [found(name, Outcome.NOT_COMPARABLE, f"{note}; the case names no band for it", of=of, path=path)]
+    note = f"{note}; {choice}" if choice else note
+    return band_checks("stored", picture.stored, thresholds.foreign, of=of, note=note, path=path)

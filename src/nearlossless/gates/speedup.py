@@ -1,0 +1,39 @@
+"""Is it really faster?"""
+
+from nearlossless.cases import Sampling
+from nearlossless.record import AcceptedSpeeds
+from nearlossless.slowdown import judge_slowdown
+from nearlossless.thresholds import Thresholds
+from nearlossless.timing import PairedLatencies, judge_latencies, judge_pairs
+from nearlossless.verdicts import Outcome, Verdict, found, verdict
+
+
+def judge_speedup(
+    pairs: PairedLatencies,
+    sampling: Sampling,
+    thresholds: Thresholds,
+    *,
+    accepted: AcceptedSpeeds | None = None,
+    baseline_does_not_fit: str | None = None,
+) -> Verdict:
+    """
+    Is the compiled pipeline at least `min_speedup` times as fast, and its median latency at most `max_latency_s`?
+
+    And, where the case limits a slowdown, is it no slower than what was last accepted on this machine?
+
+    Args:
+        pairs: Latencies of both; where the baseline does not fit, of the compiled pipeline alone.
+        sampling: Error rate of each question.
+        thresholds: In force here.
+        accepted: Latencies of the record last accepted on this machine, or why there are none.
+        baseline_does_not_fit: Why there is no baseline; then the latency judges alone, and must have a ceiling.
+    """
+    if baseline_does_not_fit is not None:
+        checks = [found("speedup", Outcome.NOT_APPLICABLE, baseline_does_not_fit)]
+    else:
+        checks = [judge_pairs(pairs, sampling=sampling, min_speedup=thresholds.min_speedup)]
+    if baseline_does_not_fit is not None or thresholds.max_latency_s is not None:
+        checks.append(judge_latencies(pairs, sampling=sampling, max_latency_s=thresholds.max_latency_s))
+    has_baseline = baseline_does_not_fit is None
+    checks += judge_slowdown(pairs, accepted, thresholds, sampling, has_baseline=has_baseline)
+    return verdict("speedup", checks)

@@ -1,0 +1,45 @@
+"""Layers of thresholds: a more specific one may loosen what a more general one requires only with a reason."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from nearlossless.thresholds import Thresholds
+
+Layer = tuple[str, Thresholds]  # the table in the case file, and what it sets
+
+
+def merged(layers: Sequence[Layer]) -> Thresholds:
+    """What all layers together require, the most general first."""
+    required = Thresholds()
+    for _, layer in layers:
+        required = required.overridden_by(layer)
+    return required
+
+
+def loosened_without_reason(layers: Sequence[Layer]) -> Iterator[str]:
+    """One line for each threshold that a layer loosens without saying because of what."""
+    for number, (table, layer) in enumerate(layers):
+        if layer.because is not None:
+            continue
+        general = dict(_flat(merged(layers[:number]).model_dump(exclude={"because"})))  # defaults, too, are required
+        for name, value in _flat(layer.model_dump(exclude_unset=True, exclude={"because"})):
+            former = general.get(name)
+            if former is not None and is_looser(name, value, former):
+                yield (
+                    f"[{table}] loosens {name} from {former:g} to {value:g} without a reason:"
+                    ' add because = "..." to that table'
+                )
+
+
+def is_looser(name: str, value: float, former: float) -> bool:
+    """Whether a threshold lets more through than a former one: a higher ceiling (max_), a lower floor (min_)."""
+    words = name.rpartition(".")[2].split("_")
+    return (value > former and "max" in words) or (value < former and "min" in words)
+
+
+def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, float]]:
+    for name, value in values.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{prefix}{name}.")
+        elif value is not None:
+            yield f"{prefix}{name}", float(value)

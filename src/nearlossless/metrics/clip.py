@@ -1,0 +1,78 @@
+"""How well a picture follows its prompt."""
+
+from collections.abc import Callable
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from nearlossless.cases import MINIATURE, CaseError
+from nearlossless.miniature import JUDGE as MINIATURE_JUDGE
+
+if TYPE_CHECKING:
+    from PIL import Image
+    from torch import Tensor
+
+ClipScorer = Callable[["Image.Image", str], float]
+
+
+def judge_folder(judge: str) -> Path:
+    """
+    Where the CLIP of a case lies.
+
+    Raises:
+        CaseError: It is neither the miniature's nor a local folder.
+    """
+    folder = MINIATURE_JUDGE if judge == MINIATURE else Path(judge).expanduser()
+    if not folder.is_dir():
+        raise CaseError(f"judge '{judge}' is no local folder; download a CLIP model once and name its folder")
+    return folder
+
+
+@lru_cache(maxsize=1)
+def clip_scorer(folder: Path) -> ClipScorer:
+    """
+    A function (picture, prompt) -> CLIP score in [0, 100], with the model in `folder` on the CPU in float32.
+
+    Source: Hessel et al. 2021, arXiv:2104.08718, without its factor; by torchmetrics.
+    """
+    import torch
+    from torchmetrics.functional.multimodal import clip_score
+    from transformers import CLIPImageProcessor, CLIPModel, CLIPProcessor, CLIPTokenizer
+
+    from nearlossless.pipelines.loading import quiet_libraries
+
+    class TensorFeatures(torch.nn.Module):
+        """torchmetrics wants tensors where transformers 5 returns an output object."""
+
+        def __init__(self, clip: Any) -> None:
+            super().__init__()
+            self.clip = clip
+            self.config = clip.config  # torchmetrics reads the longest prompt from it
+            self.last_text: tuple[Tensor, Any] | None = None  # of one prompt, since its pictures are scored in a row
+
+        def get_image_features(self, pixel_values: "Tensor") -> Any:
+            features = self.clip.get_image_features(pixel_values)
+            return getattr(features, "pooler_output", features)
+
+        def get_text_features(self, input_ids: "Tensor", attention_mask: "Tensor") -> Any:
+            if self.last_text is None or not torch.equal(self.last_text[0], input_ids):
+                features = self.clip.get_text_features(input_ids, attention_mask)
+                self.last_text = input_ids, getattr(features, "pooler_output", features)
+            return self.last_text[1]
+
+    with quiet_libraries():
+        options: dict[str, Any] = {"local_files_only": True}
+        clip = CLIPModel.from_pretrained(folder, use_safetensors=True, **options).float().eval()
+        processor = CLIPProcessor(
+            CLIPImageProcessor.from_pretrained(folder, **options), CLIPTokenizer.from_pretrained(folder, **options)
+        )
+    model = TensorFeatures(clip)
+
+    def score(picture: "Image.Image", prompt: str) -> float:
+        pixels_CHW = torch.from_numpy(np.array(picture.convert("RGB"))).permute(2, 0, 1)
+        with torch.inference_mode():
+            return float(clip_score(pixels_CHW, prompt, model_name_or_path=lambda: (model, processor)))
+
+    return score
