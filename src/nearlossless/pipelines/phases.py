@@ -1,14 +1,15 @@
 """When each phase of a call begins: text encoding, every denoising step, decoding."""
 
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 from nearlossless.cases import Generation
 from nearlossless.fields import Device
 from nearlossless.pipelines.drawing import call
 from nearlossless.pipelines.requests import Request
+from nearlossless.pipelines.watching import watched
 from nearlossless.record import PhaseTimes
 
 DENOISING, STEP, DECODING, END = "denoising", "step", "decoding", "end"
@@ -36,7 +37,7 @@ class _DeviceMarks:
     def mark(self, name: str) -> None:
         import torch
 
-        event = torch.cuda.Event(enable_timing=True)
+        event = torch.cuda.Event(enable_timing=True)  # type: ignore[no-untyped-call]  # torch leaves it untyped
         event.record()
         self.marks.append((name, event))
 
@@ -46,31 +47,6 @@ class _DeviceMarks:
         torch.cuda.synchronize()
         first = self.marks[0][1]
         return [(name, first.elapsed_time(event) / 1000) for name, event in self.marks]
-
-
-@contextmanager
-def _marked(owner: Any, method: str, name: str, mark: Callable[[str], None], *, after: bool) -> Iterator[None]:
-    """`owner.method` marks the end (or the beginning) of each call, for as long as the block lasts."""
-    original = getattr(owner, method)
-
-    def marking(*arguments: Any, **options: Any) -> Any:
-        if not after:
-            mark(name)
-        result = original(*arguments, **options)
-        if after:
-            mark(name)
-        return result
-
-    own = vars(owner).get(method)
-    object.__setattr__(owner, method, marking)
-    try:
-        yield
-    finally:
-        if own is not None:
-            object.__setattr__(owner, method, own)
-        else:
-            with suppress(AttributeError):
-                object.__delattr__(owner, method)
 
 
 def phase_times(pipeline: Any, generation: Generation, batch: Sequence[Request], device: Device) -> PhaseTimes | None:
@@ -91,8 +67,8 @@ def phase_times(pipeline: Any, generation: Generation, batch: Sequence[Request],
 
     try:
         with (
-            _marked(pipeline, "encode_prompt", DENOISING, marks.mark, after=True),
-            _marked(pipeline.vae, "decode", DECODING, marks.mark, after=False),
+            watched(pipeline, "encode_prompt", after=lambda: marks.mark(DENOISING)),
+            watched(pipeline.vae, "decode", before=lambda *_, **__: marks.mark(DECODING)),
         ):
             marks.mark("start")
             call(pipeline, generation, batch, callback_on_step_end=at_step_end)
@@ -112,6 +88,6 @@ def _times(marks: list[tuple[str, float]]) -> PhaseTimes | None:
     return PhaseTimes(
         text_encoding_s=begun - start,
         first_step_s=steps[0] - begun,
-        later_steps_s=[after - before for before, after in zip(steps, steps[1:], strict=False)],
+        later_steps_s=[after - before for before, after in pairwise(steps)],
         decoding_s=end - decoding,
     )

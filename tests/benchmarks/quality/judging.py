@@ -99,7 +99,7 @@ def make_anchor(pipeline: Any, case: Case, folder: Path) -> Anchor:
                 picture,
                 identity=fingerprint.picture,
                 stack=fingerprint.stack,
-                clip_score=None,
+                scores={},
             )
     # The floor lies with the shipped case: it is the hardware's, measured on other prompts and seeds.
     noise = stored_noise(dataclasses.replace(subject, case_folder=BASELINES / case.name), fingerprint)
