@@ -15,7 +15,7 @@ from nearlossless.baselines import expected_folder, write_expected
 from nearlossless.calibration import stored_noise
 from nearlossless.cases import Case
 from nearlossless.environment import Fingerprint
-from nearlossless.gates.quality import judge_quality
+from nearlossless.gates import judge_quality
 from nearlossless.measuring import baseline_drawer
 from nearlossless.measuring.pictures import measure_pictures
 from nearlossless.measuring.recording import Recording, record_baseline
@@ -99,7 +99,7 @@ def make_anchor(pipeline: Any, case: Case, folder: Path) -> Anchor:
                 picture,
                 identity=fingerprint.picture,
                 stack=fingerprint.stack,
-                clip_score=None,
+                scores={},
             )
     # The floor lies with the shipped case: it is the hardware's, measured on other prompts and seeds.
     noise = stored_noise(dataclasses.replace(subject, case_folder=BASELINES / case.name), fingerprint)
