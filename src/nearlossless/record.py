@@ -151,6 +151,26 @@ class SwapRecord(_Part):
     problems: list[str] = Field(default_factory=list)
 
 
+class PhaseTimes(_Part):
+    """Seconds of one call. The first step is apart: what is prepared once falls into it."""
+
+    text_encoding_s: float
+    first_step_s: float
+    later_steps_s: list[float]
+    decoding_s: float
+
+    @property
+    def denoising_s(self) -> float:
+        """All steps."""
+        return self.first_step_s + sum(self.later_steps_s)
+
+    @property
+    def steps_per_s(self) -> float | None:
+        """Denoising steps a second, from the second on; None where there is none."""
+        seconds = sum(self.later_steps_s)
+        return len(self.later_steps_s) / seconds if seconds > 0 else None
+
+
 class Speeds(_Part):
     """Raw latencies of the pairs, each of one call, and denoising steps a second, each of a whole batch."""
 
