@@ -15,7 +15,7 @@ from nearlossless.baselines import expected_folder, write_expected
 from nearlossless.calibration import stored_noise
 from nearlossless.cases import Case
 from nearlossless.environment import Fingerprint
-from nearlossless.gates.quality import judge_quality
+from nearlossless.gates import judge_quality
 from nearlossless.measuring import baseline_drawer
 from nearlossless.measuring.pictures import measure_pictures
 from nearlossless.measuring.recording import Recording, record_baseline
