@@ -106,11 +106,11 @@ class ParityRecord(_Part):
     not_applicable: str | None = None
 
 
-InputKind = Literal["latents", "timestep", "conditioning"]
+InputKind = Literal["latents", "timestep", "conditioning", "decoded"]
 
 
 class InputError(_Part):
-    """The largest relative RMS distance of one kind of the denoiser's inputs from the baseline's."""
+    """The largest relative RMS distance from the baseline's of one kind of the denoiser's inputs, or the decoder's."""
 
     name: str
     call: int  # from 1

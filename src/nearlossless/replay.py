@@ -94,7 +94,7 @@ class Player:
             self.found.unlike = self.found.unlike or f"decoded latents: shapes {shapes[0]}, the baseline's {shapes[1]}"
             return
         for obtained, expected in zip(given, recorded, strict=True):
-            self._note("latents", "decoded latents", relative_error(obtained, expected))
+            self._note("decoded", "decoded latents", relative_error(obtained, expected))
 
     def _note(self, kind: InputKind, name: str, error: float) -> None:
         worst = self.found.errors.get(kind)
