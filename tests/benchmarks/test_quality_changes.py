@@ -21,6 +21,7 @@ from nearlossless.pipelines.compiling import copy_pipeline
 from nearlossless.pipelines.drawing import draw_batch
 from nearlossless.pipelines.loading import build_baseline
 from nearlossless.pipelines.requests import batches
+from nearlossless.thresholds import Band
 from nearlossless.verdicts import Outcome
 
 BASELINES = Path(__file__).parents[2] / "baselines"
@@ -47,7 +48,8 @@ def tiny_case(batch_size: int) -> Case:
 @pytest.fixture(scope="module")
 def anchors(tmp_path_factory: pytest.TempPathFactory) -> dict[int, Anchor]:
     """What the baseline drew and computed, for each batch size."""
-    return {size: make_anchor(pipeline(), tiny_case(size), tmp_path_factory.mktemp(f"batch-{size}")) for size in (1, 2)}
+    folder = tmp_path_factory.mktemp("anchors")
+    return {size: make_anchor(pipeline(), tiny_case(size), folder / f"{size}", Band()) for size in (1, 2)}
 
 
 def is_moved(change: Change, anchor: Anchor) -> bool:

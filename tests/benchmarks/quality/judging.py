@@ -1,6 +1,5 @@
 """A change beside the baseline, on one seed, before our gate and the peers': one decision each."""
 
-import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
@@ -12,15 +11,17 @@ from tests.benchmarks.quality.changes import Wrapped
 from tests.benchmarks.quality.peers import PEERS
 
 from nearlossless.baselines import expected_folder, write_expected
-from nearlossless.calibration import stored_noise
+from nearlossless.calibration import measure_noise
 from nearlossless.cases import Case
 from nearlossless.environment import Fingerprint
 from nearlossless.gates import judge_quality
 from nearlossless.measuring import baseline_drawer
+from nearlossless.measuring.benign import benign_changes
 from nearlossless.measuring.pictures import measure_pictures
 from nearlossless.measuring.recording import Recording, record_baseline
 from nearlossless.measuring.replaying import measure_replay
 from nearlossless.measuring.step_parity import measure_parity
+from nearlossless.noise import worst_of
 from nearlossless.pipelines.loading import fingerprint_of
 from nearlossless.pipelines.requests import batches
 from nearlossless.progress import Progress
@@ -29,7 +30,6 @@ from nearlossless.thresholds import Band
 from nearlossless.verdicts import Outcome
 
 RECIPE = "inductor"  # whose thresholds judge: compilation alone, nothing lossy
-BASELINES = Path(__file__).parents[3] / "baselines"
 SILENT = Progress(lambda _text: None)
 
 
@@ -76,7 +76,7 @@ class Anchor:
     noise: Band | None
 
 
-def make_anchor(pipeline: Any, case: Case, folder: Path) -> Anchor:
+def make_anchor(pipeline: Any, case: Case, folder: Path, noise: Band) -> Anchor:
     """
     Draw the case with the baseline and store its pictures as the expected ones.
 
@@ -84,6 +84,7 @@ def make_anchor(pipeline: Any, case: Case, folder: Path) -> Anchor:
         pipeline: The baseline.
         case: Its prompts, on one seed.
         folder: Where the case's expected pictures are to lie; not shared with another case.
+        noise: Floor of this hardware in the case's dtype.
     """
     subject = Subject(
         case=case, case_folder=folder, recipe_name=RECIPE, recipe=case.recipes[RECIPE], device="cpu", is_named=True
@@ -101,10 +102,14 @@ def make_anchor(pipeline: Any, case: Case, folder: Path) -> Anchor:
                 stack=fingerprint.stack,
                 scores={},
             )
-    # The floor lies with the shipped case: it is the hardware's, measured on other prompts and seeds.
-    noise = stored_noise(dataclasses.replace(subject, case_folder=BASELINES / case.name), fingerprint)
     recording = record_baseline(pipeline, case)
     return Anchor(baseline=baseline, subject=subject, fingerprint=fingerprint, recording=recording, noise=noise)
+
+
+def measured_floor(pipeline: Any, case: Case, cache: Path) -> Band:
+    """The noise floor as `nearlossless calibrate` measures it, on the shipped case's own prompts and seeds."""
+    movements, _ = measure_noise(pipeline, case, list(benign_changes(pipeline, case, "cpu", cache)), SILENT)
+    return worst_of(score for movement in movements for score in movement.scores)
 
 
 def decide(changed: Any, anchor: Anchor, folder: Path) -> Decision:
