@@ -353,7 +353,7 @@ def test_baseline_that_does_not_fit_is_shown(full_record: Record, render: Callab
     subject = full_record.subjects[0]
     assert "does not fit" not in render(full_record)
     subject.baseline_does_not_fit, subject.baseline_process = "too large for this machine", None
-    subject.speeds.baseline_s, subject.speeds.baseline_steps_per_s = [], None
+    subject.speeds.baseline_s, subject.speeds.baseline_phases = [], []
     assert "does not fit" in render(full_record)
 
 

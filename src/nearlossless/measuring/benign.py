@@ -81,7 +81,8 @@ def _settings(device: Device) -> Iterator[tuple[str, Callable[[], AbstractContex
     if device == "cuda":
         kernels |= {"memory-efficient": SDPBackend.EFFICIENT_ATTENTION, "cuDNN": SDPBackend.CUDNN_ATTENTION}
     for name, kernel in kernels.items():
-        yield f"attention by {name}", partial(sdpa_kernel, [kernel])
+        # Not every attention of a pipeline is one that the kernel knows: those are computed plainly.
+        yield f"attention by {name}", partial(sdpa_kernel, [kernel, SDPBackend.MATH])
     if device == "cpu":
         threads = 1 if torch.get_num_threads() > 1 else 2
         yield f"{threads} thread{'s' * (threads > 1)}", partial(_set, partial(torch.set_num_threads, threads))
