@@ -15,8 +15,9 @@ from nearlossless.thresholds import Band
 
 NOISE_FILE: Final = "noise.json"
 _LARGEST_FILE = 1 << 24
-# Benign changes that nobody tried move pictures too: half as far again as the furthest of those that were tried.
-MARGIN = 1.5
+# What nobody tried moves pictures too. On an NVIDIA H100 the furthest of eight pictures was 0.040 from its anchor while
+# calibrating, 0.052 and 0.059 in two other processes that compiled the same.
+MARGIN = 2.0
 LEAST = 0.01  # of similarities and decibels: a band's are above 0, and SSIM can be below
 _SLOW = ("max_flip", "max_lpips")  # need packages that the next run may lack
 
