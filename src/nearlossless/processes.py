@@ -78,6 +78,11 @@ class WorkerProcess:
         self._events: queue.Queue[dict[str, Any] | None] = queue.Queue()
         threading.Thread(target=_follow, args=(self._process.stdout, self._events), daemon=True).start()
 
+    @property
+    def pid(self) -> int:
+        """Its number."""
+        return self._process.pid
+
     def __enter__(self) -> Self:
         return self
 

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Self
 
@@ -14,7 +15,7 @@ from nearlossless.processes import OutOfMemory, WorkerError, WorkerProcess
 from nearlossless.progress import Progress
 from nearlossless.serving import Built, Drawn, Order
 from nearlossless.stacks import SIDES, Side
-from nearlossless.timing import WARMUP_CALLS
+from nearlossless.timing import warm_up
 from nearlossless.worker import Job
 
 
@@ -54,9 +55,14 @@ class Workers:
         self._open.pop(side).close()
 
     def start_both(self) -> None:
-        """Where both stay in memory, start both before either is measured."""
-        for side in SIDES if not self.takes_turns else ():
-            self._worker(side)
+        """Where both stay in memory, start both and warm them up in turn before either is measured."""
+        if not self.takes_turns:
+            self._warm_up({side: self._started(side) for side in SIDES})
+
+    @property
+    def pids(self) -> list[int]:
+        """Of the workers in memory."""
+        return [worker.pid for worker in self._open.values()]
 
     @property
     def resident_first(self) -> list[Side]:
@@ -95,18 +101,28 @@ class Workers:
     def _worker(self, side: Side) -> WorkerProcess:
         if side in self._open:
             return self._open[side]
-        for other in [*self._open] if self.takes_turns else []:
+        for other in [*self._open]:
             self._end(other)
+        worker = self._started(side)
+        self._warm_up({side: worker})
+        return worker
+
+    def _started(self, side: Side) -> WorkerProcess:
         stack = self._stacks[side]
         worker = WorkerProcess([str(stack.python), "-m", "nearlossless.serving"], environment=stack.environment)
         self._open[side] = worker
         with self._blamed(side):
             built = Built.model_validate(self._ask(side, worker, self._job))
-            for _ in range(WARMUP_CALLS):
-                self._ask(side, worker, Order(do="draw"))
         self.built.setdefault(side, built)
-        self._unmeasured.add(side)
         return worker
+
+    def _warm_up(self, workers: Mapping[Side, WorkerProcess]) -> None:
+        def draw(side: Side, worker: WorkerProcess) -> None:
+            with self._blamed(side):
+                self._ask(side, worker, Order(do="draw"))
+
+        warm_up([partial(draw, *item) for item in workers.items()], synchronize=lambda: None)
+        self._unmeasured.update(workers)
 
     @contextmanager
     def _blamed(self, side: Side) -> Iterator[None]:

@@ -34,6 +34,7 @@ class StackPair(_Part):
 
     there_s: list[float]
     here_s: list[float]
+    set_aside: str | None = None  # why it does not count
 
     def medians(self) -> tuple[float, float]:
         """One latency for each side; calls of a turn share its moment and its process, so that they are one sample."""

@@ -54,10 +54,10 @@ def test_few_know_diffusers(file: str) -> None:
     assert not {"diffusers", "transformers"} & imported(file)
 
 
-@pytest.mark.parametrize("file", ["verdicts.py", "sequential.py"])
+@pytest.mark.parametrize("file", ["verdicts.py", "sequential.py", "evidence.py"])
 def test_judging_is_pure(file: str) -> None:
     """What turns numbers into verdicts imports neither torch nor pytest nor anything that reads or measures."""
-    assert imported(file) <= {"math", "statistics", "collections", "dataclasses", "enum", "nearlossless"}
+    assert imported(file) <= {"math", "statistics", "collections", "dataclasses", "enum", "functools", "nearlossless"}
 
 
 @pytest.mark.parametrize("file", FILES)
@@ -95,6 +95,7 @@ def test_whole_path_of_an_import_is_absolute(file: str) -> None:
         (("plugin", "cli", "run", "offers", "case_edits", "report.html", "report.markdown", "report.console"), HEAVY),
         (("serving", "served", "stacks", "interpreters", "gates.stacks", "report.stacks"), (*HEAVY, "pytest")),
         (("worker", "processes", "baselines", "environment", "selection", "metrics.scores"), (*HEAVY, "pytest")),
+        (("evidence", "slowdown", "accepted", "quiet"), (*HEAVY, "pytest")),
     ],
     ids=lambda names: names[0],
 )

@@ -5,7 +5,8 @@ from dataclasses import replace
 
 from nearlossless.cases import Sampling
 from nearlossless.environment import TimingIdentity
-from nearlossless.gates.bands import SSIM, band_checks, count_checks
+from nearlossless.figures import SSIM
+from nearlossless.gates.bands import band_checks, count_checks
 from nearlossless.gates.memory import GIB
 from nearlossless.memory import SINCE_START
 from nearlossless.stacks import StackComparison, StackPair, StackPicture
@@ -24,7 +25,11 @@ def speed_check(pairs: Sequence[StackPair], sampling: Sampling, max_slowdown: fl
     Judged as a speedup is, with the other stack as the baseline and 1 - `max_slowdown` as the floor.
     """
     sides = [pair.medians() for pair in pairs]
-    latencies = PairedLatencies([there for there, _ in sides], [here for _, here in sides])
+    latencies = PairedLatencies(
+        baseline_s=[there for there, _ in sides],
+        compiled_s=[here for _, here in sides],
+        set_aside=[pair.set_aside for pair in pairs],
+    )
     floor = 1 - max_slowdown if max_slowdown is not None else None
     return replace(judge_pairs(latencies, sampling=sampling, min_speedup=floor), name=SPEED)
 

@@ -16,6 +16,7 @@ from nearlossless.metrics.clip import clip_scorer, judge_folder
 from nearlossless.pipelines.requests import batches, requests
 from nearlossless.processes import TIME_LIMIT_S, OutOfMemory, cache_environment, child_environment
 from nearlossless.progress import Progress
+from nearlossless.quiet import watch_of
 from nearlossless.selection import Subject
 from nearlossless.served import Stack, Workers
 from nearlossless.serving import Drawn
@@ -122,25 +123,31 @@ def _side(workers: Workers, side: Side, drawings: list[Drawn]) -> StackSide:
 
 def _pairs(workers: Workers, subject: Subject, progress: Progress) -> tuple[list[StackPair], Drawings]:
     """Pairs in the order A B B A, until they are decided, and everything that was drawn for them."""
-    sampling, allowed = subject.case.sampling, subject.thresholds.max_stack_slowdown
-    calls = CALLS_A_TURN if workers.takes_turns else 1
-    pairs, start = list[StackPair](), time.monotonic()
+    sampling, watch = subject.case.sampling, watch_of(subject.device, lambda: workers.pids)
+    pairs, counted, start = list[StackPair](), 0, time.monotonic()
     drawings: Drawings = {"there": [], "here": []}
-    while len(pairs) < sampling.max_pairs:
-        turn: Drawings = {}
-        for side in SIDES if len(pairs) % 2 == 0 else reversed(SIDES):
-            turn[side] = [workers.draw(side) for _ in range(calls)]
-            drawings[side] += turn[side]
-        seconds = {f"{side}_s": [drawn.latency_s for drawn in turn[side]] for side in SIDES}
-        pairs.append(StackPair.model_validate(seconds))
-        if len(pairs) < sampling.min_pairs:
-            continue
-        check = speed_check(pairs, sampling, allowed)
+    while counted < sampling.max_pairs and len(pairs) < 2 * sampling.max_pairs:
+        watch.before()
+        pair = _pair(workers, SIDES if len(pairs) % 2 == 0 else SIDES[::-1], drawings)
+        pair.set_aside = watch.after()
+        pairs.append(pair)
+        counted += pair.set_aside is None
+        check = speed_check(pairs, sampling, subject.thresholds.max_stack_slowdown)
         if len(pairs) % 5 == 0:
             progress.say(f"two stacks: pair {len(pairs)}, {check.outcome.lower()}")
-        if check.outcome is not Outcome.INCONCLUSIVE or time.monotonic() - start > sampling.budget_s:
+        is_decided = counted >= sampling.min_pairs and check.outcome is not Outcome.INCONCLUSIVE
+        if is_decided or (len(pairs) >= sampling.min_pairs and time.monotonic() - start > sampling.budget_s):
             break
     return pairs, drawings
+
+
+def _pair(workers: Workers, order: tuple[Side, ...], drawings: Drawings) -> StackPair:
+    calls, seconds = CALLS_A_TURN if workers.takes_turns else 1, dict[str, list[float]]()
+    for side in order:
+        drawn = [workers.draw(side) for _ in range(calls)]
+        drawings[side] += drawn
+        seconds[f"{side}_s"] = [each.latency_s for each in drawn]
+    return StackPair.model_validate(seconds)
 
 
 def _draw_all(workers: Workers, side: Side, subject: Subject, folder: Path) -> list[str]:

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from nearlossless.record import Record, StepParity, SubjectRecord
+from nearlossless.report.noise import FLOOR_HEADINGS, floor_line, floor_rows
 from nearlossless.report.published import labels, published
 from nearlossless.report.stacks import STACK_HEADINGS, stack_lines, stack_rows
 from nearlossless.report.table import HEADINGS, performance_rows
@@ -40,6 +41,8 @@ def _view(subject: SubjectRecord) -> dict[str, Any]:
         "parity": [_parity_row(step) for step in subject.parity.steps],
         "stack_rows": [row.cells() for row in stack_rows(subject.stacks)] if subject.stacks else [],
         "stack_lines": stack_lines(subject.stacks) if subject.stacks else [],
+        "floor": floor_rows(subject),
+        "floor_line": floor_line(subject),
         "pictures": sorted(subject.pictures, key=lambda p: p.live.worst_tile_ssim if p.live else 0.0),
     }
 
@@ -66,5 +69,6 @@ def render_html(record: Record) -> str:
         headings=HEADINGS,
         stack_headings=STACK_HEADINGS,
         parity_headings=list(_PARITY),
+        floor_headings=FLOOR_HEADINGS,
     )
     return page
