@@ -5,6 +5,7 @@ Cases lie in `baselines/`; the plugin that comes with the package turns each sel
 a `subject` and builds, once for each:
 
     process_runs        baseline, cold and warm start in fresh processes (test_memory, test_startup: these run first)
+    other_stack         with --against: the recipe in another environment and here, in worker processes (test_stacks)
     baseline_pipeline   the case as diffusers runs it
     compiled_pipeline   the same case under the recipe, sharing what the recipe leaves alone
     pictures            step parity, and every picture drawn by both, compared live and with the stored (test_quality)

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from nearlossless.quiet import SLOWDOWNS, UNWATCHED, CpuWatch, GpuWatch, is_ours
+from nearlossless.quiet import SLOWDOWNS, UNWATCHED, CpuWatch, GpuWatch, cpu_seconds, is_ours
 
 
 class FakeNvml:
@@ -90,6 +90,27 @@ def test_another_process_sets_a_pair_aside(pids: list[int], *, is_aside: bool) -
     nvml = FakeNvml()
     nvml.pids = pids
     assert seen(nvml) == ("another process on the GPU" if is_aside else None)
+
+
+@pytest.mark.parametrize(("strangers", "is_aside"), [(3, False), (4, True)])
+def test_workers_are_no_strangers(strangers: int, *, is_aside: bool) -> None:
+    """Where none of ours is recognized, as many processes as there are of ours set nothing aside, and one more does."""
+    nvml = FakeNvml()
+    nvml.pids = [2**22 + 1 + number for number in range(strangers)]
+    watch = GpuWatch(nvml, "GPU", processes=lambda: 3)
+    watch.before()
+    assert (watch.after() is not None) == is_aside
+
+
+def test_cpu_time_of_a_worker_is_told() -> None:
+    """A live child's CPU time is what the child itself counts, and that of a process that is gone is none."""
+    code = "import time\nwhile time.process_time() < 0.3: pass\nprint(time.process_time(), flush=True); input()"
+    with subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
+        assert child.stdout is not None
+        told = float(child.stdout.readline())
+        assert cpu_seconds(child.pid) == pytest.approx(told, abs=0.05)
+        child.communicate(b"\n")
+    assert cpu_seconds(2**22 + 1) == 0.0
 
 
 def test_child_is_ours_and_parent_is_not() -> None:
