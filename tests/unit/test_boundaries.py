@@ -93,7 +93,7 @@ def test_whole_path_of_an_import_is_absolute(file: str) -> None:
             (*HEAVY, "pytest"),
         ),
         (("plugin", "cli", "run", "offers", "case_edits", "report.html", "report.markdown", "report.console"), HEAVY),
-        (("serving", "served", "stacks", "interpreters", "gates.stacks", "report.stacks"), (*HEAVY, "pytest")),
+        (("serving", "stack_workers", "stacks", "interpreters", "gates.stacks", "report.stacks"), (*HEAVY, "pytest")),
         (("worker", "processes", "baselines", "environment", "selection", "metrics.scores"), (*HEAVY, "pytest")),
         (("evidence", "slowdown", "accepted", "quiet"), (*HEAVY, "pytest")),
     ],

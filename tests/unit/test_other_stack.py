@@ -20,7 +20,7 @@ from nearlossless.processes import WorkerError
 from nearlossless.progress import Progress
 from nearlossless.recipes import Recipe
 from nearlossless.selection import Subject
-from nearlossless.served import Stack
+from nearlossless.stack_workers import Stack
 from nearlossless.stacks import Side, StackComparison
 from nearlossless.thresholds import Thresholds
 from nearlossless.verdicts import Outcome
@@ -104,7 +104,7 @@ def compare(tiny_case: Case, make_subject: Callable[..., Subject], silent: Progr
     subject = make_subject(case, Recipe(backend="planted_stack:apply"))
 
     def run(python: Path = OTHER_PYTHON, *, limit_s: float = LIMIT_S, **variables: dict[str, str]) -> StackComparison:
-        with both_stacks(python, Path(sys.executable), subject, folder) as stacks:
+        with both_stacks(python, subject, folder) as stacks:
             changed: dict[Side, Stack] = {
                 side: Stack(python=stack.python, environment={**stack.environment, **variables.get(side, {})})
                 for side, stack in stacks.items()

@@ -1,5 +1,6 @@
 """The same (case, recipe) in two environments in turn: paired latencies, steady peaks, every picture."""
 
+import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -18,8 +19,8 @@ from nearlossless.processes import TIME_LIMIT_S, OutOfMemory, cache_environment,
 from nearlossless.progress import Progress
 from nearlossless.quiet import watch_of
 from nearlossless.selection import Subject
-from nearlossless.served import Stack, Workers
 from nearlossless.serving import Drawn
+from nearlossless.stack_workers import Stack, Workers
 from nearlossless.stacks import SIDES, Side, StackComparison, StackPair, StackPicture, StackSide
 from nearlossless.verdicts import Outcome
 from nearlossless.worker import Job
@@ -32,7 +33,7 @@ Drawings = dict[Side, list[Drawn]]
 
 
 @contextmanager
-def both_stacks(python: Path, here: Path, subject: Subject, cache: Path) -> Iterator[dict[Side, Stack]]:
+def both_stacks(python: Path, subject: Subject, cache: Path) -> Iterator[dict[Side, Stack]]:
     """
     The other environment's interpreter and this one's, each with the recipe's variables and with caches of its own.
 
@@ -40,7 +41,7 @@ def both_stacks(python: Path, here: Path, subject: Subject, cache: Path) -> Iter
     sources, and what lies in the current folder.
     """
     with bare_environment() as bare:
-        interpreters = {"there": (python, bare), "here": (here, child_environment({}))}
+        interpreters = {"there": (python, bare), "here": (Path(sys.executable), child_environment({}))}
         yield {
             side: Stack(
                 python=interpreters[side][0],

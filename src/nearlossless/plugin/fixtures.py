@@ -97,7 +97,7 @@ def other_stack(
     there = find_interpreter(request.config.getoption("against"))
     assert there is not None
     check_interpreter(there)
-    with both_stacks(there, Path(sys.executable), subject, cache_folder) as stacks:
+    with both_stacks(there, subject, cache_folder) as stacks:
         folder = request.config.stash[RUN].folder
         subject_record.stacks = compare_stacks(stacks, subject, progress, report_folder=folder)
     if subject_record.fingerprint is None:
