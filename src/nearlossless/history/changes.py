@@ -51,9 +51,9 @@ def find_changes(series: Sequence[float], *, resolution: float, is_relative: boo
 
     Single nights far from their neighbours are taken for accidents. A change point is believed when the levels on
     both sides differ by more than the noise within all segments explains, with the nights' autocorrelation counted:
-    its squared distance in standard errors must exceed 5 log(n), about the Bayesian information criterion at five
-    parameters a change. Neighbouring change points of one direction are one drift when a slope between two levels
-    fits much better than the stairs, by the same criterion.
+    its squared distance in standard errors must exceed 5 log(n). Neighbouring change points of one direction, or one
+    alone, are a drift when a slope between two levels fits much better than the stairs, by the Bayesian information
+    criterion.
 
     Args:
         series: Finite; positive if relative.
@@ -156,16 +156,21 @@ def _drift(values: "Values", points: Sequence[int], resolution: float) -> tuple[
 
     count, times = len(values), np.arange(len(values))
     stairs = sum(float(((s - s.mean()) ** 2).sum()) for s in _segments(values, points))
+    total = float(((values - values.mean()) ** 2).sum())
     best: tuple[float, Any] = (math.inf, None)
     for last in range(points[0]):
-        for first in range(max(points[-1], last + _SEGMENT), count):
-            shape = np.clip((times - last) / (first - last), 0, 1)
-            centred = shape - shape.mean()
-            height = float(centred @ values) / float(centred @ centred)
-            error = float(((values - values.mean() - height * centred) ** 2).sum())
-            if error < best[0]:
-                before = float(values.mean()) - height * float(shape.mean())
-                best = (error, (last, first, before, before + height))
+        firsts = np.arange(max(points[-1], last + _SEGMENT), count)
+        if not len(firsts):
+            break
+        slopes = np.clip((times - last) / (firsts[:, None] - last), 0, 1)
+        centred = slopes - slopes.mean(axis=1, keepdims=True)
+        energy = (centred**2).sum(axis=1)
+        heights = centred @ values / energy
+        errors = total - heights**2 * energy
+        i = int(errors.argmin())
+        if errors[i] < best[0]:
+            before = float(values.mean() - heights[i] * slopes[i].mean())
+            best = (float(errors[i]), (last, int(firsts[i]), before, before + float(heights[i])))
 
     def criterion(error: float, parameters: int) -> float:
         """The Bayesian information criterion, with noise no smaller than the resolution."""
