@@ -75,14 +75,15 @@ def test_second_run_is_compared_with_the_first(workspace: Workspace, saved: Inne
 
 
 def test_nothing_is_kept_or_benchmarked_unasked(make_workspace: MakeWorkspace) -> None:
-    """Without an option a run leaves its report and no other file, and prints no table of benchmarks."""
+    """Without an option a run keeps nothing but its report, and prints no table of benchmarks."""
     workspace = make_workspace("unasked")
     workspace.add_case(case_toml())
     before = {path.name for path in workspace.folder.iterdir()}
     run = workspace.run("-k", "speedup", guarded=False)
     assert run.code == 0, run.output
-    left = {path.name for path in workspace.folder.iterdir()} - before - {"__pycache__", "conftest.py"}
+    left = {path.name for path in workspace.folder.iterdir()} - before - {"__pycache__", "conftest.py", ".benchmarks"}
     assert left == {"report"}
+    assert not list(workspace.folder.glob(".benchmarks/**/*.json"))  # pytest-benchmark makes its folder by itself
     assert "baseline[mini-cpu-identity]" not in run.output
 
 

@@ -10,10 +10,12 @@ from nearlossless.gates import GIB
 from nearlossless.record import SubjectRecord
 from nearlossless.timing import PairedLatencies, log_ratios
 
+_LARGEST = 1e12  # of any unit here; beyond, squares lose their meaning
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Figure:
-    """One figure: how it is called, shown, and read from a subject; None where it was not measured."""
+    """One figure: how it is called, shown, and read from a subject."""
 
     name: str  # on the command line
     unit: str
@@ -21,11 +23,18 @@ class Figure:
     is_time: bool  # times are comparable on one device only, the rest on all of one model
     is_positive: bool  # its changes are then relative ones
     resolution: float = 1e-4  # smaller changes are not worth a word: a share of the value if positive, else absolute
-    read: Callable[[SubjectRecord], float | None]
+    compute: Callable[[SubjectRecord], float | None]
+
+    def read(self, subject: SubjectRecord) -> float | None:
+        """Its value; None where it was not measured, NaN where the samples allow none."""
+        try:
+            return self.compute(subject)
+        except (ArithmeticError, ValueError):  # a record may hold any number
+            return math.nan
 
     def is_usable(self, value: float) -> bool:
         """Whether a value is a measurement at all."""
-        return math.isfinite(value) and (value > 0 or not self.is_positive)
+        return abs(value) < _LARGEST and (value > 0 or not self.is_positive)
 
     def shown(self, value: float | None) -> str:
         """With its unit; `-` where it was not measured."""
@@ -77,12 +86,12 @@ def _parity(subject: SubjectRecord) -> float | None:
     return max((step.ratio for step in subject.parity.steps if step.ratio is not None), default=None)
 
 
-def _time(name: str, unit: str, digits: int, read: Callable[[SubjectRecord], float | None]) -> Figure:
-    return Figure(name=name, unit=unit, digits=digits, is_time=True, is_positive=True, read=read)
+def _time(name: str, unit: str, digits: int, compute: Callable[[SubjectRecord], float | None]) -> Figure:
+    return Figure(name=name, unit=unit, digits=digits, is_time=True, is_positive=True, compute=compute)
 
 
-def _similarity(name: str, read: Callable[[SubjectRecord], float | None]) -> Figure:
-    return Figure(name=name, unit="", digits=5, is_time=False, is_positive=False, read=read, resolution=1e-5)
+def _similarity(name: str, compute: Callable[[SubjectRecord], float | None]) -> Figure:
+    return Figure(name=name, unit="", digits=5, is_time=False, is_positive=False, compute=compute, resolution=1e-5)
 
 
 _ALL: Final = (
@@ -91,9 +100,9 @@ _ALL: Final = (
     _time("compiled-latency", "s", 4, lambda subject: _median(subject.speeds.compiled_s)),
     _time("first-call", "s", 2, _first_call),
     _time("warm-first-call", "s", 2, _warm_first_call),
-    Figure(name="peak-memory", unit="GiB", digits=3, is_time=False, is_positive=True, read=_peak),
+    Figure(name="peak-memory", unit="GiB", digits=3, is_time=False, is_positive=True, compute=_peak),
     _similarity("live-ssim", _worst_live),
     _similarity("stored-ssim", _worst_stored),
-    Figure(name="step-parity", unit="", digits=3, is_time=False, is_positive=True, read=_parity),
+    Figure(name="step-parity", unit="", digits=3, is_time=False, is_positive=True, compute=_parity),
 )
 FIGURES: Final = {figure.name: figure for figure in _ALL}

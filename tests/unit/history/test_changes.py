@@ -19,7 +19,8 @@ def normal(random: np.random.Generator, count: int) -> NDArray[np.float64]:
 
 def heavy(random: np.random.Generator, count: int) -> NDArray[np.float64]:
     """Independent nights with heavy tails (Student's t with three degrees of freedom), of variance 1."""
-    return random.standard_t(3, size=count) / np.sqrt(3)
+    values: NDArray[np.float64] = random.standard_t(3, size=count) / np.sqrt(3)
+    return values
 
 
 def correlated(random: np.random.Generator, count: int) -> NDArray[np.float64]:
@@ -38,7 +39,7 @@ def found(levels: NDArray[np.float64], noise: NDArray[np.float64]) -> list[Chang
 
 def drifting(start: int, nights: int, rate: float, count: int = NIGHTS) -> NDArray[np.float64]:
     """Levels that rise by `rate` a night, for so many nights after `start`."""
-    levels: NDArray[np.float64] = (1 + rate) ** np.clip(np.arange(count) - start, 0, nights)
+    levels: NDArray[np.float64] = np.power(1 + rate, np.clip(np.arange(float(count)) - start, 0, nights))
     return levels
 
 

@@ -70,6 +70,15 @@ def test_sample_that_is_no_measurement_spoils_the_figure(measured: SubjectRecord
     assert not FIGURES[name].is_usable(value)
 
 
+def test_numbers_beyond_arithmetic_are_no_figure(measured: SubjectRecord) -> None:
+    """A ratio that is zero in floating point, and a peak of more bytes than a float holds, stop nothing."""
+    measured.speeds.baseline_s, measured.speeds.compiled_s = [1e-300], [1e300]
+    assert measured.cold_process is not None
+    peaks = measured.cold_process.peaks.model_copy(update={"steady_bytes": 10**400})
+    measured.cold_process = measured.cold_process.model_copy(update={"peaks": peaks})
+    assert [math.isnan(read(name, measured) or 0) for name in ("speedup", "peak-memory")] == [True, True]
+
+
 def test_pairs_that_are_not_pairs_give_no_speedup(measured: SubjectRecord) -> None:
     """With unequal numbers of samples nothing is a pair."""
     measured.speeds.compiled_s.append(0.7)

@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 from tests.unit.history.conftest import Night
 
-from nearlossless.history import store
 from nearlossless.history.store import append, newest
 from nearlossless.record import LARGEST_RECORD, Record
 
@@ -82,7 +81,7 @@ def test_only_the_newest_files_are_opened(tmp_path: Path, monkeypatch: pytest.Mo
         opened.append(path)
         return original(path, flags)
 
-    monkeypatch.setattr(store.os, "open", counted)
+    monkeypatch.setattr(os, "open", counted)
     assert len(newest(tmp_path, 60).entries) == 60
     assert len(opened) == 60
 
