@@ -119,9 +119,13 @@ class Sampling(Strict):
 
     alpha: float = Field(0.001, gt=0, lt=0.5, description="Error rate of the verdict, valid at any stopping time.")
     min_pairs: int = Field(5, ge=3)
-    max_pairs: int = Field(60, ge=3)
+    max_pairs: int = Field(80, ge=3)
     budget_s: Seconds = 600.0
-    clip: float = Field(0.05, gt=0, description="Pairs count at most this far (log-ratio) from the threshold.")
+    clip: float = Field(
+        0.05,
+        gt=0,
+        description="Pairs count at most this far (log-ratio) from the threshold, or less: see docs/speed.md.",
+    )
 
     @model_validator(mode="after")
     def _enough_pairs(self) -> Self:

@@ -60,6 +60,13 @@ class TimingIdentity(BaseModel):
     cpu: str
     threads: int
 
+    def differences(self, other: "TimingIdentity") -> list[str]:
+        """One line for each field that differs, those of the picture identity among them, as `field: other -> this`."""
+        names = ("device_uuid", "power_limit_w", "cpu", "threads")
+        own = [f"{name}: {getattr(other, name)} -> {getattr(self, name)}" for name in names]
+        changed = [line for name, line in zip(names, own, strict=True) if getattr(other, name) != getattr(self, name)]
+        return [*self.picture.differences(other.picture), *changed]
+
 
 class Fingerprint(BaseModel):
     """Identities and stack. The stack is shown as a difference, never a reason not to compare."""
@@ -147,20 +154,36 @@ def _gpu_driver() -> str | None:
     return version.group() if version else None
 
 
-def _gpu_facts() -> tuple[str | None, float | None]:
-    """UUID and power limit (W) of the current GPU; None where they cannot be read."""
+def gpu_uuid() -> str | None:
+    """UUID of the current GPU as NVML spells it; None where torch does not tell it."""
     import torch
 
     uuid = getattr(torch.cuda.get_device_properties(torch.cuda.current_device()), "uuid", None)
-    return (str(uuid) if uuid is not None else None), _power_limit_w(str(uuid))
+    if uuid is None:
+        return None
+    return str(uuid) if str(uuid).startswith(("GPU-", "MIG-")) else f"GPU-{uuid}"
 
 
-def _power_limit_w(uuid: str) -> float | None:
+def gpu_handle(uuid: str | None) -> Any | None:
+    """NVML's handle of a GPU; None where NVML cannot be asked."""
     import pynvml
 
+    if uuid is None:
+        return None
     try:
         pynvml.nvmlInit()
-        handle = pynvml.nvmlDeviceGetHandleByUUID(uuid if uuid.startswith("GPU-") else f"GPU-{uuid}")
+        return pynvml.nvmlDeviceGetHandleByUUID(uuid)
+    except pynvml.NVMLError:
+        return None
+
+
+def _power_limit_w(uuid: str | None) -> float | None:
+    import pynvml
+
+    handle = gpu_handle(uuid)
+    if handle is None:
+        return None
+    try:
         return float(pynvml.nvmlDeviceGetEnforcedPowerLimit(handle)) / 1000
     except pynvml.NVMLError:
         return None
@@ -170,7 +193,7 @@ def fingerprint(*, device: Literal["cpu", "cuda"], dtype: str, weights: str, sch
     """The fingerprint of this process on `device`, with torch's settings as they are now."""
     import torch
 
-    uuid, power_limit_w = _gpu_facts() if device == "cuda" else (None, None)
+    uuid = gpu_uuid() if device == "cuda" else None
     return Fingerprint(
         timing=TimingIdentity(
             picture=PictureIdentity(
@@ -183,7 +206,7 @@ def fingerprint(*, device: Literal["cpu", "cuda"], dtype: str, weights: str, sch
                 attention=_attention_setting(),
             ),
             device_uuid=uuid,
-            power_limit_w=power_limit_w,
+            power_limit_w=_power_limit_w(uuid),
             cpu=cpu_model(),
             threads=torch.get_num_threads(),
         ),

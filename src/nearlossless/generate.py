@@ -14,11 +14,11 @@ from nearlossless.cases import Case, CaseError
 from nearlossless.environment import environment_variables
 from nearlossless.fields import Device
 from nearlossless.gates import GIB
-from nearlossless.measuring.speed import steps_per_second
 from nearlossless.memory import peak_meter
 from nearlossless.pipelines.compiling import build_compiled
 from nearlossless.pipelines.drawing import draw
 from nearlossless.pipelines.loading import build_baseline
+from nearlossless.pipelines.phases import phase_times
 from nearlossless.pipelines.requests import Request, requests, size_requests
 from nearlossless.report.console import render_table
 from nearlossless.report.table import Row
@@ -123,8 +123,9 @@ def _measure(pipeline: Any, case: Case, device: Device, request: Request) -> tup
     meter.reset()
     end_to_end_s = timed(once, synchronize=synchronize)
     peak_bytes = meter.read().gated_bytes
+    times = phase_times(pipeline, case.generation, [request], device)
     measured = Measured(
-        steps_per_s=steps_per_second(pipeline, case, synchronize),
+        steps_per_s=times.steps_per_s if times is not None else None,
         end_to_end_s=end_to_end_s,
         peak_bytes=peak_bytes,
         first_call_s=first_call_s,

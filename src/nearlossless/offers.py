@@ -6,15 +6,17 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from nearlossless.accepted import accepted_path
 from nearlossless.approval import ApprovalError
 from nearlossless.atomic import write_all
 from nearlossless.case_edits import EditError, with_thresholds
 from nearlossless.case_files import CASE_FILE, find_case, parse_case
 from nearlossless.cases import Case
-from nearlossless.environment import Fingerprint, hardware_folder
+from nearlossless.environment import Fingerprint
 from nearlossless.fields import Device
 from nearlossless.proposals import Proposal, proposals, tighter
 from nearlossless.record import LARGEST_RECORD, RECORD_FILE, Record, RecordError, SubjectRecord, now, read_record
+from nearlossless.slowdown import max_latency_slowdown
 from nearlossless.verdicts import Outcome
 
 _GPU_NAME = re.compile(r"^(?!cpu|cuda$)[A-Za-z0-9][A-Za-z0-9 ._()/+-]{1,99}$")
@@ -34,6 +36,7 @@ class Offer:
     kept: list[str]  # thresholds that were measured too, and stay as they are
     left_out: list[Proposal]  # not in force, and not to be had from this record
     tighter: list[Proposal]  # in force, and looser than this record and the kept one need
+    renews: bool = False  # whether a slowdown is limited, so that the record itself is what later ones are held against
     refused: str = ""  # why none of it may be written
 
     def chosen(self, *, tighten: bool) -> list[Proposal]:
@@ -41,6 +44,10 @@ class Offer:
         if self.refused:
             return []
         return [*self.missing, *(self.tighter if tighten else [])]
+
+    def can_be_written(self, *, tighten: bool) -> bool:
+        """Whether there is anything to write: thresholds, or the record alone."""
+        return bool(self.chosen(tighten=tighten)) or (self.renews and not self.refused)
 
     def written_into(self, text: str, reason: str, chosen: list[Proposal]) -> str:
         """The text of a case file with the chosen thresholds in it; an empty text gives their lines alone."""
@@ -88,7 +95,7 @@ def _offers(record: Record, baselines: Path) -> Iterator[Offer]:
         open_ones = [proposal for proposal in found if in_force.value(proposal.name) is None]
         known = {Outcome.REGRESSION, Outcome.WAIVED}
         regressed = [f"{v.gate} ended in {v.outcome}" for v in subject.verdicts if v.outcome in known]
-        former = _kept(baselines / case.name / hardware_folder(hardware, dtype), subject, record)
+        former = _kept(accepted_path(baselines / case.name, subject.recipe, hardware, dtype), subject, record)
         yield Offer(
             subject=subject,
             record=record,
@@ -103,17 +110,13 @@ def _offers(record: Record, baselines: Path) -> Iterator[Offer]:
                 found,
                 {proposal.name: in_force.value(proposal.name) for proposal in found},
             ),
+            renews=max_latency_slowdown(in_force) is not None and bool(subject.speeds.compiled_s),
             refused=", ".join(regressed),
         )
 
 
-def _record_path(hardware: Path, recipe: str) -> Path:
-    return hardware / f"record-{recipe}.json"
-
-
-def _kept(hardware: Path, subject: SubjectRecord, record: Record) -> SubjectRecord | None:
+def _kept(path: Path, subject: SubjectRecord, record: Record) -> SubjectRecord | None:
     """The subject as an earlier run measured it, from the record that was accepted then; None without one."""
-    path = _record_path(hardware, subject.recipe)
     if not path.exists():
         return None
     try:
@@ -148,7 +151,8 @@ def accept(offer: Offer, baselines: Path, reason: str, *, tighten: bool = False)
     """
     Write an offer's thresholds into its case file and its record beside them, both or neither.
 
-    The new file must load, and say nothing else that the old one did not, before it replaces it.
+    The new file must load, and say nothing else that the old one did not, before it replaces it. Where no threshold
+    is to be written, the record alone replaces the one accepted before.
 
     Returns:
         The path of the kept record.
@@ -160,9 +164,17 @@ def accept(offer: Offer, baselines: Path, reason: str, *, tighten: bool = False)
         raise ApprovalError("a reason is needed: it is kept beside the thresholds")
     if offer.refused:
         raise ApprovalError(f"{offer.subject.title}: {offer.refused}; its figures are no thresholds")
-    chosen = offer.chosen(tighten=tighten)
-    folder = baselines / offer.case.name
-    path = folder / CASE_FILE
+    chosen, folder = offer.chosen(tighten=tighten), baselines / offer.case.name
+    kept = offer.record.model_copy(update={"subjects": [offer.subject]})
+    record_path = accepted_path(folder, offer.subject.recipe, offer.hardware, offer.dtype)
+    files = {record_path: (kept.model_dump_json(indent=1) + "\n").encode("utf-8")}
+    if chosen:
+        files[folder / CASE_FILE] = _with_chosen(offer, chosen, folder / CASE_FILE, reason).encode("utf-8")
+    write_all(files)
+    return record_path
+
+
+def _with_chosen(offer: Offer, chosen: list[Proposal], path: Path, reason: str) -> str:
     former = path.read_bytes().decode("utf-8")
     try:
         text = offer.written_into(former, reason, chosen)
@@ -170,11 +182,7 @@ def accept(offer: Offer, baselines: Path, reason: str, *, tighten: bool = False)
     except (EditError, tomllib.TOMLDecodeError) as error:
         raise ApprovalError(f"{path}: {error}") from None
     _check_only_thresholds_changed(offer, chosen, parse_case(offer.case.name, tomllib.loads(former), path), changed)
-    kept = offer.record.model_copy(update={"subjects": [offer.subject]})
-    record_path = _record_path(folder / hardware_folder(offer.hardware, offer.dtype), offer.subject.recipe)
-    record_text = kept.model_dump_json(indent=1) + "\n"
-    write_all({record_path: record_text.encode("utf-8"), path: text.encode("utf-8")})
-    return record_path
+    return text
 
 
 def _check_only_thresholds_changed(offer: Offer, chosen: list[Proposal], former: Case, changed: Case) -> None:

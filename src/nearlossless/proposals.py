@@ -126,7 +126,7 @@ def _speedup(subject: SubjectRecord, sampling: Sampling) -> Iterator[Proposal]:
     speeds = subject.speeds
     if not speeds.baseline_s or len(speeds.baseline_s) != len(speeds.compiled_s):
         return
-    pairs = PairedLatencies(speeds.baseline_s, speeds.compiled_s)
+    pairs = PairedLatencies(speeds.baseline_s, speeds.compiled_s, speeds.set_aside)
     check = judge_pairs(pairs, sampling=sampling, min_speedup=None)
     if check.obtained is None or check.interval is None or not check.interval.low > 0:
         basis = check.note if check.obtained is None else f"{len(speeds.baseline_s)} pairs leave no lower end"
@@ -140,7 +140,8 @@ def _speedup(subject: SubjectRecord, sampling: Sampling) -> Iterator[Proposal]:
 
 def _latency(subject: SubjectRecord, sampling: Sampling) -> Iterator[Proposal]:
     if subject.speeds.compiled_s:
-        check = judge_latencies(subject.speeds.compiled_s, sampling=sampling, max_latency_s=None)
+        latencies = PairedLatencies([], subject.speeds.compiled_s, subject.speeds.set_aside)
+        check = judge_latencies(latencies, sampling=sampling, max_latency_s=None)
         measured = check.obtained if check.obtained is not None else math.nan
         yield _ceiling("max_latency_s", measured, 1.05, 3, f"measured {measured:.4g} s, plus 5 %")
 

@@ -87,6 +87,15 @@ class Player:
             kind: InputKind = "latents" if name == latents else "timestep" if name == "timestep" else "conditioning"
             self._note(kind, name, relative_error(obtained[name], tensor))
 
+    def compare_decoded(self, recorded: "Sequence[Tensor]", given: "Sequence[Tensor]") -> None:
+        """Compare what the decoder is given: after the scheduler's last step the denoiser is not called again."""
+        shapes = [[tuple(latents.shape) for latents in each] for each in (given, recorded)]
+        if shapes[0] != shapes[1]:
+            self.found.unlike = self.found.unlike or f"decoded latents: shapes {shapes[0]}, the baseline's {shapes[1]}"
+            return
+        for obtained, expected in zip(given, recorded, strict=True):
+            self._note("decoded", "decoded latents", relative_error(obtained, expected))
+
     def _note(self, kind: InputKind, name: str, error: float) -> None:
         worst = self.found.errors.get(kind)
         if worst is None or error > worst.error:

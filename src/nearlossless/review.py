@@ -39,7 +39,9 @@ def review(report: Path, baselines: Path, wishes: Wishes, say: Say, *, colour: b
         offers = find_offers(report, baselines)
         for offer in offers:
             _show_offer(offer, wishes.reason or "...", say)
-        is_about_figures = any(offer.chosen(tighten=True) for offer in offers) and not (report / CANDIDATES).exists()
+        is_about_figures = (
+            any(offer.can_be_written(tighten=True) for offer in offers) and not (report / CANDIDATES).exists()
+        )
         found = [] if is_about_figures else find_candidates(report, baselines, also=wishes.also, only=wishes.only)
         if found:
             _show_candidates(found, report, say, colour=colour)
@@ -50,7 +52,7 @@ def review(report: Path, baselines: Path, wishes: Wishes, say: Say, *, colour: b
         written = approve(found, wishes.reason)
         _accept_offers(offers, baselines, wishes, wishes.reason, say)
     say(f"{len(written)} expected picture(s) taken over into {baselines}")
-    if not wishes.thresholds and any(offer.chosen(tighten=False) for offer in offers):
+    if not wishes.thresholds and any(offer.can_be_written(tighten=False) for offer in offers):
         say("no threshold was written; --thresholds writes the lines above into their case files")
 
 
@@ -73,6 +75,8 @@ def _show_offer(offer: Offer, reason: str, say: Say) -> None:
             say(f"# {name}: already in force, stays as it is")
     for proposal in offer.left_out:
         say(f"# {proposal.name}: left out, {proposal.basis}")
+    if offer.renews and not offer.refused:
+        say(f"# {title}: --thresholds makes this record the one that later runs are held against")
     if offer.refused:
         say(f"# {title}: nothing can be taken over, {offer.refused}")
 
@@ -80,6 +84,6 @@ def _show_offer(offer: Offer, reason: str, say: Say) -> None:
 def _accept_offers(offers: list[Offer], baselines: Path, wishes: Wishes, reason: str, say: Say) -> None:
     for offer in offers if wishes.thresholds else ():
         chosen = offer.chosen(tighten=wishes.tighten)
-        if chosen:
+        if offer.can_be_written(tighten=wishes.tighten):
             record = accept(offer, baselines, reason, tighten=wishes.tighten)
             say(f"{offer.subject.title}: {len(chosen)} threshold(s) written, record kept in {record}")

@@ -30,6 +30,15 @@ class Thresholds(Strict):
 
     min_speedup: Ratio | None = Field(None, description="Floor of baseline latency / compiled latency.")
     max_latency_s: Seconds | None = Field(None, description="Ceiling of the compiled pipeline's median latency.")
+    max_slowdown: float | None = Field(
+        None, ge=0, lt=1, description="Share by which the speedup may fall below the record accepted on this machine."
+    )
+    max_latency_slowdown: float | None = Field(
+        None,
+        ge=0,
+        allow_inf_nan=False,
+        description="The same of the compiled latency's growth; 0.05 where only `max_slowdown` is set.",
+    )
     max_memory_ratio: Ratio | None = Field(None, description="Ceiling of compiled / baseline steady peak.")
     max_peak_gib: Ratio | None = Field(None, description="Ceiling of the compiled steady peak in GiB.")
     max_parity_ratio: Ratio | None = Field(

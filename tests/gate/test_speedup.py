@@ -12,6 +12,14 @@ from nearlossless.selection import Subject
 @pytest.mark.gate("speedup")
 def test_speedup(subject: Subject, speeds: Speeds, gate: Concluding) -> None:
     """The compiled pipeline is at least as many times as fast as the case asks, pair by pair, or fast enough alone."""
-    reason, sampling = subject.baseline_does_not_fit, subject.case.sampling
-    verdict = gate(judge_speedup(paired(speeds), sampling, subject.thresholds, baseline_does_not_fit=reason))
+    verdict = gate(
+        judge_speedup(
+            paired(speeds),
+            subject.case.sampling,
+            subject.thresholds,
+            accepted=speeds.accepted,
+            phases=speeds.phase_speedups,
+            baseline_does_not_fit=subject.baseline_does_not_fit,
+        )
+    )
     assert verdict.is_pass, str(verdict)

@@ -97,11 +97,7 @@ def test_relative_checks_do_not_apply_and_say_why(green: InnerRun, gate: str) ->
 def test_no_baseline_is_run(green: InnerRun) -> None:
     """Neither the baseline's process nor its session pipeline is run, and nothing of it is recorded."""
     subject = green.subject("identity")
-    assert (subject.baseline_process, subject.speeds.baseline_s, subject.speeds.baseline_steps_per_s) == (
-        None,
-        [],
-        None,
-    )
+    assert (subject.baseline_process, subject.speeds.baseline_s, subject.speeds.baseline_phases) == (None, [], [])
     assert "baseline process" not in green.output
     assert "baseline pipeline" not in green.output
     assert not list(green.report.rglob("*.baseline.png"))

@@ -20,6 +20,7 @@ from nearlossless.recipes import Recipe
 from nearlossless.record import (
     CheckRecord,
     ParityRecord,
+    PhaseTimes,
     PictureRecord,
     Record,
     SizeRecord,
@@ -59,6 +60,12 @@ def tiny_case(quick_case: Case) -> Case:
     """The miniature's case in two denoising steps at 64x64, three sizes to cycle."""
     changes = {"height": 64, "width": 64, "sizes": ((64, 64), (96, 64), (64, 96))}
     return quick_case.model_copy(update={"generation": quick_case.generation.model_copy(update=changes)})
+
+
+def phase_times(**changes: object) -> PhaseTimes:
+    """A call of 28 steps: the first takes twice as long as each other one, with `changes` made to it."""
+    sound: dict[str, object] = {"text_encoding_s": 0.1, "first_step_s": 0.07, "later_steps_s": [0.035] * 27}
+    return PhaseTimes.model_validate({**sound, "decoding_s": 0.2, **changes})
 
 
 MakeSubject = Callable[..., Subject]
@@ -213,7 +220,7 @@ def full_record(identity: PictureIdentity, process_run: Callable[..., ProcessRun
         baseline_process=process_run(),
         cold_process=process_run(),
         warm_process=process_run(),
-        speeds=Speeds(baseline_s=[1.0, 1.1, 1.05], compiled_s=[0.7, 0.71, 0.69], baseline_steps_per_s=28.0),
+        speeds=Speeds(baseline_s=[1.0, 1.1, 1.05], compiled_s=[0.7, 0.71, 0.69], baseline_phases=[phase_times()]),
         pictures=[
             PictureRecord(prompt="blue ring", seed=20, height=128, width=128, live=scores(0.8, mean_ssim=0.9)),
             PictureRecord(prompt="red star", seed=21, height=128, width=128, stored_problem="nothing is stored"),

@@ -76,6 +76,20 @@ def test_sample_that_is_no_measurement_is_no_benchmark(full_record: Record, samp
     assert [each.name for each in benchmarks(full_record.subjects[0])] == ["baseline[miniature-cpu-inductor]"]
 
 
+def test_disturbed_pairs_are_counted_and_left_out(full_record: Record) -> None:
+    """What the gate set aside is no sample, and how much it was is told."""
+    full_record.subjects[0].speeds.set_aside = [None, "throttled", None]
+    both = list(benchmarks(full_record.subjects[0]))
+    assert [each.stats.data for each in both] == [[1.0, 1.05], [0.7, 0.69]]
+    assert both[0].extra_info["set_aside"] == 1
+
+
+def test_list_of_other_samples_gives_no_benchmark(full_record: Record) -> None:
+    """Where it cannot be told which pairs were set aside, there are none."""
+    full_record.subjects[0].speeds.set_aside = [None]
+    assert list(benchmarks(full_record.subjects[0])) == []
+
+
 def test_pipeline_without_baseline_is_one_benchmark(full_record: Record) -> None:
     """Where no baseline fits there is no benchmark of one."""
     full_record.subjects[0].speeds.baseline_s = []

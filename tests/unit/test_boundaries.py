@@ -54,10 +54,10 @@ def test_few_know_diffusers(file: str) -> None:
     assert not {"diffusers", "transformers"} & imported(file)
 
 
-@pytest.mark.parametrize("file", ["verdicts.py", "sequential.py"])
+@pytest.mark.parametrize("file", ["verdicts.py", "sequential.py", "evidence.py"])
 def test_judging_is_pure(file: str) -> None:
     """What turns numbers into verdicts imports neither torch nor pytest nor anything that reads or measures."""
-    assert imported(file) <= {"math", "statistics", "collections", "dataclasses", "enum", "nearlossless"}
+    assert imported(file) <= {"math", "statistics", "collections", "dataclasses", "enum", "functools", "nearlossless"}
 
 
 @pytest.mark.parametrize("file", FILES)
@@ -98,6 +98,7 @@ def test_whole_path_of_an_import_is_absolute(file: str) -> None:
             (*HEAVY, "pytest", "scipy", "ruptures", "matplotlib", "pytest_benchmark"),
         ),
         (("worker", "processes", "baselines", "environment", "selection", "metrics.scores"), (*HEAVY, "pytest")),
+        (("evidence", "slowdown", "accepted", "quiet"), (*HEAVY, "pytest")),
     ],
     ids=lambda names: names[0],
 )

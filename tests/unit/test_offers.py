@@ -277,6 +277,49 @@ def test_command_line_says_what_stays(desk: Desk) -> None:
     assert code == 2, output
 
 
+def limit_slowdown(desk: Desk) -> None:
+    """Let the case hold every recipe against its accepted record."""
+    text = desk.case_file.read_text(encoding="utf-8")
+    limited = text.replace("[thresholds]\n", "[thresholds]\nmax_slowdown = 0.01\n", 1)
+    desk.case_file.write_text(limited, encoding="utf-8")
+
+
+def test_record_alone_is_renewed_where_a_slowdown_is_limited(desk: Desk) -> None:
+    """With every threshold in force, a later record replaces the accepted one, and the case file stays as it is."""
+    limit_slowdown(desk)
+    accept(desk.offers()[0], desk.baselines, "first night")
+    written = desk.case_file.read_bytes()
+    desk.subject.speeds.compiled_s = [0.9 * seconds for seconds in desk.subject.speeds.compiled_s]
+    desk.save()
+    (again,) = desk.offers()
+    assert (again.missing, again.can_be_written(tighten=False)) == ([], True)
+    path = accept(again, desk.baselines, "faster since the new kernels")
+    assert read_record(path).subjects == [desk.subject]
+    assert desk.case_file.read_bytes() == written
+
+
+def test_record_that_regressed_does_not_replace_the_accepted_one(desk: Desk) -> None:
+    """A slower record cannot be accepted over the one that it was held against."""
+    limit_slowdown(desk)
+    path = accept(desk.offers()[0], desk.baselines, "first night")
+    kept = path.read_bytes()
+    desk.subject.verdicts[0].outcome = "REGRESSION"
+    desk.save()
+    with pytest.raises(ApprovalError, match="ended in REGRESSION"):
+        accept(desk.offers()[0], desk.baselines, "again")
+    assert path.read_bytes() == kept
+
+
+def test_command_line_tells_that_the_record_is_renewed(desk: Desk) -> None:
+    """Before it writes, the program says what later runs will be held against."""
+    limit_slowdown(desk)
+    desk.run("--thresholds")
+    code, output = desk.run("--thresholds")
+    assert code == 0, output
+    assert "later runs are held against" in output
+    assert "0 threshold(s) written, record kept in" in output
+
+
 def test_reason_stands_in_the_table(desk: Desk) -> None:
     """What is accepted gives its reason as that of its table, with the date."""
     accept(desk.offers()[0], desk.baselines, "first night")

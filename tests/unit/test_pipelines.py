@@ -20,7 +20,7 @@ from nearlossless.pipelines.compiling import (
     copy_pipeline,
     shared_copy,
 )
-from nearlossless.pipelines.drawing import draw, step_timer
+from nearlossless.pipelines.drawing import draw
 from nearlossless.pipelines.loading import build_baseline, weights_name
 from nearlossless.pipelines.requests import Request, requests, size_requests
 from nearlossless.recipes import Recipe
@@ -313,14 +313,6 @@ def test_interrupt_while_drawing_passes_through(quick_case: Case) -> None:
 
     with pytest.raises(KeyboardInterrupt):
         first_picture(interrupted, quick_case)
-
-
-def test_step_timer_is_told_every_step(baseline: Any, quick_case: Case) -> None:
-    """The options of the step timer make a pipeline tell the end of each of its steps."""
-    ticks = iter(range(100))
-    ends, options = step_timer(lambda: float(next(ticks)))
-    baseline(prompt="blue ring", height=64, width=64, num_inference_steps=3, max_sequence_length=16, **options)
-    assert ends == [0.0, 1.0, 2.0]
 
 
 def test_loading_prints_nothing(quick_case: Case, capfd: pytest.CaptureFixture[str]) -> None:

@@ -4,8 +4,20 @@ import math
 
 import numpy as np
 import pytest
+from scipy import stats
 
-from nearlossless.sequential import MIXTURE_PRECISION, Interval, confidence_sequence, median_confidence_sequence
+from nearlossless.sequential import (
+    DIFFERENCE_PRECISION,
+    MIXTURE_PRECISION,
+    Interval,
+    Moments,
+    autocorrelation,
+    confidence_sequence,
+    correlation_z,
+    difference_interval,
+    median_confidence_sequence,
+    moments,
+)
 
 
 def _log_marginal(samples: np.ndarray, effects: np.ndarray) -> np.ndarray:
@@ -134,3 +146,84 @@ def test_median_is_missed_at_most_as_often_as_alpha_at_every_look(skewed: bool) 
         looks = (median_confidence_sequence(samples[:count], alpha=alpha) for count in range(1, len(samples) + 1))
         missed += any(not look.low <= 1.0 <= look.high for look in looks)
     assert missed / sequences <= alpha + 3 * math.sqrt(alpha * (1 - alpha) / sequences)
+
+
+def _log_two_group_factor(samples: np.ndarray, reference: np.ndarray) -> float:
+    """Log of the Bayes factor of a difference ~ N(0, sd² / precision) against 0, by the closed form of Gönen et al."""
+    count, former = len(samples), len(reference)
+    effective, freedom = count * former / (count + former), count + former - 2
+    pooled = (((samples - samples.mean()) ** 2).sum() + ((reference - reference.mean()) ** 2).sum()) / freedom
+    t = (samples.mean() - reference.mean()) / math.sqrt(pooled / effective)
+    variance = 1 + effective / DIFFERENCE_PRECISION
+    likelihoods = stats.t.logpdf(t / math.sqrt(variance), freedom) - 0.5 * math.log(variance)
+    return float(likelihoods - stats.t.logpdf(t, freedom))
+
+
+@pytest.mark.parametrize(("count", "former"), [(5, 60), (20, 20), (60, 8)])
+def test_evidence_of_a_difference_at_the_ends_is_one_over_alpha(count: int, former: int) -> None:
+    """At both ends the two-sample Bayes factor is 1 / alpha, where both groups scatter alike."""
+    rng = np.random.default_rng(count)
+    samples, reference = (_standardized(rng.normal(size=size)) for size in (count, former))
+    interval = difference_interval(moments(samples + 0.2), moments(reference), alpha=0.001)
+    # Groups of one variance each, so that the largest of the deviations is the pooled one.
+    for end in (interval.low, interval.high):
+        assert _log_two_group_factor(samples + 0.2 - end, reference) == pytest.approx(-math.log(0.001), abs=1e-6)
+
+
+def _standardized(samples: np.ndarray) -> np.ndarray:
+    return np.asarray((samples - samples.mean()) / samples.std(ddof=1))
+
+
+def test_difference_is_missed_at_most_as_often_as_alpha_at_every_look() -> None:
+    """Runs that are looked at after every sample exclude the true difference in at most alpha of the cases."""
+    rng, alpha, sequences = np.random.default_rng(17), 0.1, 600
+    missed = 0
+    for reference, samples in zip(
+        rng.normal(0, 1, (sequences, 12)).tolist(), rng.normal(0.5, 1, (sequences, 30)).tolist(), strict=True
+    ):
+        former, found, is_missed = moments(reference), Moments(), False
+        for sample in samples:
+            found.add(sample)
+            look = difference_interval(found, former, alpha=alpha)
+            is_missed |= not look.low <= 0.5 <= look.high
+        missed += is_missed
+    assert missed / sequences <= alpha + 3 * math.sqrt(alpha * (1 - alpha) / sequences)
+
+
+def test_moments_agree_with_numpy() -> None:
+    """Mean, variance and squared differences of neighbours are numpy's."""
+    samples = np.random.default_rng(5).normal(3, 2, 50)
+    found = moments(samples.tolist())
+    assert (found.mean, found.variance) == pytest.approx((samples.mean(), samples.var(ddof=1)))
+    assert found.steps == pytest.approx((np.diff(samples) ** 2).sum())
+
+
+@pytest.mark.parametrize("length", [10, 40])
+def test_correlation_of_noise_is_about_standard_normal(length: int) -> None:
+    """Over many series of noise the statistic has mean 0 and deviation 1, and exceeds 1.645 in about one of twenty."""
+    drawn = np.random.default_rng(3).normal(size=(2000, length)).tolist()
+    found = np.array([correlation_z(moments(series), Moments()) for series in drawn])
+    assert abs(found.mean()) < 0.1
+    assert found.std() == pytest.approx(1, abs=0.1)
+    assert 0.02 < (found > 1.645).mean() < 0.08
+
+
+def test_autocorrelation_is_the_textbooks() -> None:
+    """It is the sum of products of neighbours over the sum of squares, plus what noise of that length lacks."""
+    samples = np.array([0.0, 1.0, 2.0, 1.5, 3.0, 2.5])
+    apart = samples - samples.mean()
+    expected = (apart[1:] * apart[:-1]).sum() / (apart**2).sum() + 1 / len(samples)
+    assert autocorrelation(moments(samples.tolist()), Moments()) == pytest.approx(expected)
+
+
+def test_widened_keeps_the_centre() -> None:
+    """An interval is widened around its middle; an infinite one stays infinite."""
+    assert Interval(1.0, 3.0).widened(2) == Interval(0.0, 4.0)
+    assert Interval(-math.inf, math.inf).widened(2) == Interval(-math.inf, math.inf)
+
+
+@pytest.mark.parametrize(("count", "former"), [(0, 0), (0, 9), (9, 0), (1, 1)])
+def test_groups_without_scatter_to_judge_exclude_nothing(count: int, former: int) -> None:
+    """An empty group, or two of one sample each, leave every difference possible."""
+    groups = [moments(float(number) for number in range(size)) for size in (count, former)]
+    assert difference_interval(groups[0], groups[1], alpha=0.001) == Interval(-math.inf, math.inf)

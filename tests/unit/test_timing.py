@@ -10,6 +10,7 @@ import pytest
 
 from nearlossless.cases import Sampling
 from nearlossless.timing import (
+    LONGEST_WARMUP,
     WARMUP_CALLS,
     PairedLatencies,
     judge_latencies,
@@ -19,6 +20,7 @@ from nearlossless.timing import (
     measure_pairs,
     synchronizer,
     timed,
+    warm_up,
 )
 from nearlossless.verdicts import Check, Outcome
 
@@ -81,6 +83,11 @@ class Bench:
 def undecided() -> tuple[Iterator[float], Iterator[float]]:
     """Latencies whose ratio lies on both sides of 1 in turn, after the warm-up."""
     return chain(repeat(1.0, WARMUP_CALLS), cycle([1.1, 0.9])), repeat(1.0)
+
+
+def calls_of(seconds: list[float]) -> PairedLatencies:
+    """Calls of a compiled pipeline that has no baseline beside it."""
+    return PairedLatencies([], seconds)
 
 
 def noisy_pairs(speedup: float, count: int) -> PairedLatencies:
@@ -205,15 +212,16 @@ def test_impossible_latency_is_never_green(side: str, value: float) -> None:
     assert judge_pairs(pairs, sampling=SAMPLING, min_speedup=1.5).outcome is Outcome.NOT_COMPARABLE
 
 
-def test_too_few_pairs_are_inconclusive() -> None:
-    """One pair below the smallest number decides nothing, however clear it looks."""
+def test_too_few_pairs_are_not_comparable() -> None:
+    """One pair below the smallest number decides nothing, however clear it looks, and the number is named."""
     pairs = noisy_pairs(3.0, SAMPLING.min_pairs - 1)
-    assert judge_pairs(pairs, sampling=SAMPLING, min_speedup=1.5).outcome is Outcome.INCONCLUSIVE
+    check = judge_pairs(pairs, sampling=SAMPLING, min_speedup=1.5)
+    assert (check.outcome, check.note) == (Outcome.NOT_COMPARABLE, "4 samples, at least 5 needed")
 
 
-def test_no_pairs_are_inconclusive() -> None:
+def test_no_pairs_are_not_comparable() -> None:
     """Without a single pair there is an answer, and it is not green."""
-    assert judge_pairs(PairedLatencies(), sampling=SAMPLING, min_speedup=1.5).outcome is Outcome.INCONCLUSIVE
+    assert judge_pairs(PairedLatencies(), sampling=SAMPLING, min_speedup=1.5).outcome is Outcome.NOT_COMPARABLE
 
 
 @pytest.mark.parametrize(("speedup", "side"), [(2.0, "compiled_s"), (2.0, "baseline_s"), (1.2, "baseline_s")])
@@ -278,7 +286,7 @@ def test_alone_is_decided_after_as_few_calls_as_can_decide(compiled_s: float, ou
     """A clear median takes thirteen calls, which is what an error rate of one in a thousand needs."""
     alone = Bench().measure_alone(repeat(compiled_s), ALONE, 1.0)
     assert (len(alone.compiled_s), alone.baseline_s) == (13, [])
-    assert judge_latencies(alone.compiled_s, sampling=ALONE, max_latency_s=1.0).outcome is outcome
+    assert judge_latencies(alone, sampling=ALONE, max_latency_s=1.0).outcome is outcome
 
 
 def test_alone_warm_up_is_not_recorded() -> None:
@@ -291,7 +299,7 @@ def test_alone_ends_at_the_largest_number_of_calls() -> None:
     """A median on the ceiling stays undecided until max_pairs, and is INCONCLUSIVE."""
     alone = Bench().measure_alone(cycle([0.9, 1.1]), ALONE, 1.0)
     assert len(alone.compiled_s) == ALONE.max_pairs
-    assert judge_latencies(alone.compiled_s, sampling=ALONE, max_latency_s=1.0).outcome is Outcome.INCONCLUSIVE
+    assert judge_latencies(alone, sampling=ALONE, max_latency_s=1.0).outcome is Outcome.INCONCLUSIVE
 
 
 def test_alone_ends_with_the_budget() -> None:
@@ -304,7 +312,7 @@ def test_alone_without_ceiling_takes_the_smallest_number_of_calls() -> None:
     """Without a ceiling the median is measured and not green."""
     alone = Bench().measure_alone(repeat(0.5), ALONE, None)
     assert len(alone.compiled_s) == ALONE.min_pairs
-    check = judge_latencies(alone.compiled_s, sampling=ALONE, max_latency_s=None)
+    check = judge_latencies(alone, sampling=ALONE, max_latency_s=None)
     assert check.outcome is Outcome.NOT_COMPARABLE
     assert check.obtained == pytest.approx(0.5)
 
@@ -312,24 +320,147 @@ def test_alone_without_ceiling_takes_the_smallest_number_of_calls() -> None:
 @pytest.mark.parametrize(("calls", "outcome"), [(12, Outcome.INCONCLUSIVE), (13, Outcome.PASS)])
 def test_latency_of_few_calls_is_inconclusive(calls: int, outcome: Outcome) -> None:
     """Calls that are all fast enough decide only once a fair coin would hardly fall so."""
-    assert judge_latencies([0.5] * calls, sampling=ALONE, max_latency_s=1.0).outcome is outcome
+    assert judge_latencies(calls_of([0.5] * calls), sampling=ALONE, max_latency_s=1.0).outcome is outcome
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf, 0.0, -1.0])
 def test_impossible_latency_alone_is_never_green(value: float) -> None:
     """One latency that no clock can have measured makes the median NOT_COMPARABLE."""
-    check = judge_latencies([*[0.5] * 20, value], sampling=ALONE, max_latency_s=1.0)
+    check = judge_latencies(calls_of([*[0.5] * 20, value]), sampling=ALONE, max_latency_s=1.0)
     assert check.outcome is Outcome.NOT_COMPARABLE
 
 
 def test_no_latency_is_not_comparable() -> None:
     """Without a single call there is an answer, and it is not green."""
-    assert judge_latencies([], sampling=ALONE, max_latency_s=1.0).outcome is Outcome.NOT_COMPARABLE
+    assert judge_latencies(calls_of([]), sampling=ALONE, max_latency_s=1.0).outcome is Outcome.NOT_COMPARABLE
 
 
 def test_one_stall_does_not_break_a_latency_ceiling() -> None:
     """The median forgives a single call that took a hundred times as long."""
-    assert judge_latencies([50.0, *[0.5] * 20], sampling=ALONE, max_latency_s=1.0).outcome is Outcome.PASS
+    assert judge_latencies(calls_of([50.0, *[0.5] * 20]), sampling=ALONE, max_latency_s=1.0).outcome is Outcome.PASS
+
+
+@dataclass
+class Disturbed:
+    """A watch that sets aside the pairs of these numbers."""
+
+    numbers: set[int]
+    seen: int = 0
+
+    def before(self) -> None:
+        """A pair begins."""
+
+    def after(self) -> str | None:
+        """The reason, for the pairs that have one."""
+        self.seen += 1
+        return "thermal slowdown" if self.seen - 1 in self.numbers else None
+
+
+def measured_under(watch: Disturbed, baseline: Iterator[float], sampling: Sampling = SAMPLING) -> PairedLatencies:
+    """Pairs of a compiled pipeline that takes a second, watched."""
+    bench = Bench()
+    return measure_pairs(
+        bench.callable_of("A", baseline),
+        bench.callable_of("B", repeat(1.0)),
+        sampling=sampling,
+        min_speedup=1.5,
+        watch=watch,
+        synchronize=lambda: None,
+        clock=bench.clock,
+    )
+
+
+def test_pair_set_aside_is_kept_counted_and_not_judged() -> None:
+    """Two pairs that were throttled to a regression change nothing but the note, and are replaced by others."""
+    baseline = chain(repeat(2.0, WARMUP_CALLS + 1), [0.1, 0.1], repeat(2.0))
+    pairs = measured_under(Disturbed({1, 2}), baseline)
+    assert len(pairs.baseline_s) == SAMPLING.min_pairs + 2
+    assert pairs.judged().baseline_s == pytest.approx([2.0] * SAMPLING.min_pairs)
+    check = judge_pairs(pairs, sampling=SAMPLING, min_speedup=1.5)
+    assert check.outcome is Outcome.PASS
+    assert "2 of 7 set aside: thermal slowdown (2)" in check.note
+
+
+@pytest.mark.parametrize(("disturbed", "outcome"), [(6, Outcome.PASS), (7, Outcome.INCONCLUSIVE)])
+def test_more_than_half_set_aside_is_inconclusive(disturbed: int, outcome: Outcome) -> None:
+    """As many disturbed pairs as sound ones may be left out, and one more leaves the verdict open, with the reason."""
+    reasons: list[str | None] = [None] * 6
+    reasons += ["another process on the GPU"] * disturbed
+    pairs = PairedLatencies([2.0] * len(reasons), [1.0] * len(reasons), reasons)
+    check = judge_pairs(pairs, sampling=SAMPLING, min_speedup=1.5)
+    assert check.outcome is outcome
+    assert f"{disturbed} of {len(reasons)} set aside: another process on the GPU ({disturbed})" in check.note
+    alone = judge_latencies(PairedLatencies([], [0.5] * len(reasons), reasons), sampling=ALONE, max_latency_s=1.0)
+    assert alone.outcome is Outcome.INCONCLUSIVE
+
+
+def test_machine_that_is_always_disturbed_ends_the_sampling() -> None:
+    """Where every pair is set aside, twice the largest number of pairs is the end, without a verdict."""
+    pairs = measured_under(Disturbed(set(range(1000))), repeat(2.0))
+    assert len(pairs.baseline_s) == 2 * SAMPLING.max_pairs
+    assert judge_pairs(pairs, sampling=SAMPLING, min_speedup=1.5).outcome is Outcome.INCONCLUSIVE
+
+
+def test_disturbed_calls_alone_are_not_judged() -> None:
+    """Without a baseline, too, calls that were disturbed are replaced and left out."""
+    bench = Bench()
+    alone = measure_alone(
+        bench.callable_of("B", chain(repeat(0.5, WARMUP_CALLS), [9.0, 9.0], repeat(0.5))),
+        sampling=ALONE,
+        max_latency_s=1.0,
+        watch=Disturbed({0, 1}),
+        synchronize=lambda: None,
+        clock=bench.clock,
+    )
+    assert len(alone.compiled_s) == 15
+    assert max(alone.judged().compiled_s) == pytest.approx(0.5)
+
+
+@pytest.mark.parametrize("pairs", [PairedLatencies([1.0] * 7, [1.0] * 8), PairedLatencies([1.0], [1.0], [None, None])])
+def test_samples_that_do_not_belong_together_are_not_comparable(pairs: PairedLatencies) -> None:
+    """Lists of different lengths are no pairs."""
+    assert judge_pairs(pairs, sampling=SAMPLING, min_speedup=0.5).outcome is Outcome.NOT_COMPARABLE
+
+
+def test_clock_that_goes_backwards_is_named() -> None:
+    """Negative seconds are no measurement, and the check says so."""
+    pairs = Bench().measure(repeat(-1.0), repeat(-0.5), SAMPLING, 1.5)
+    check = judge_pairs(pairs, sampling=SAMPLING, min_speedup=1.5)
+    assert (check.outcome, "is no measurement" in check.note) == (Outcome.NOT_COMPARABLE, True)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "calls"),
+    [
+        (repeat(1.0), WARMUP_CALLS),
+        (chain([50.0, 5.0], repeat(1.0)), 5),
+        (chain([50.0, 50.0, 50.0, 9.0, 1.0], repeat(1.0)), WARMUP_CALLS),
+        (iter([1.0, 0.995, 0.991, 0.5]), WARMUP_CALLS),
+        (iter([1.0, 0.99, 0.98, 0.98, 0.98]), 5),
+        ((0.9**number for number in range(100)), LONGEST_WARMUP),
+    ],
+    ids=["steady", "falls", "steps after the end", "less than a percent", "more than a percent", "falls for ever"],
+)
+def test_warm_up_ends_when_calls_become_no_faster(seconds: Iterator[float], calls: int) -> None:
+    """It goes on while the last two calls beat all before by more than a percent, within its bound."""
+    bench = Bench()
+    found = warm_up([bench.callable_of("A", seconds)], clock=bench.clock, synchronize=lambda: None)
+    assert found == len(bench.calls) == calls
+
+
+def test_warm_up_waits_for_the_slower_side() -> None:
+    """Both sides are called until neither becomes faster."""
+    bench = Bench()
+    falling = chain([9.0, 8.0, 7.0, 6.0], repeat(5.0))
+    sides = [bench.callable_of("A", repeat(1.0)), bench.callable_of("B", falling)]
+    assert warm_up(sides, clock=bench.clock, synchronize=lambda: None) == 7
+    assert "".join(bench.calls) == "AB" * 7
+
+
+def test_a_red_answer_ends_the_sampling() -> None:
+    """A regression of the speedup needs no decision about the latency beside it."""
+    pairs = Bench().measure(repeat(1.0), repeat(0.9), ALONE, 1.5, max_latency_s=0.9)
+    assert len(pairs.baseline_s) == ALONE.min_pairs
 
 
 def test_pairs_go_on_until_the_latency_is_decided() -> None:

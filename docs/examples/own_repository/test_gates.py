@@ -6,7 +6,8 @@ from nearlossless.measuring.speed import paired
 
 @pytest.mark.gate("speedup")
 def test_speedup(subject, speeds, gate):
-    verdict = gate(judge_speedup(paired(speeds), subject.case.sampling, subject.thresholds))
+    sampling, accepted = subject.case.sampling, speeds.accepted
+    verdict = gate(judge_speedup(paired(speeds), sampling, subject.thresholds, accepted=accepted))
     assert verdict.is_pass, str(verdict)
 
 

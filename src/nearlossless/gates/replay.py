@@ -25,9 +25,11 @@ def replay_checks(replay: ReplayRecord, thresholds: Thresholds, *, no_pictures: 
     flaw = _replay_flaw(replay)
     if flaw is not None:
         return [flaw]
+    latents = ROUNDING_RMS * replay.eps * math.sqrt(replay.calls)
     allowed: dict[InputKind, float] = {
         "timestep": replay.eps,
-        "latents": ROUNDING_RMS * replay.eps * math.sqrt(replay.calls),
+        "latents": latents,
+        "decoded": latents,
         "conditioning": thresholds.max_embedding_error or EMBEDDING_ROUNDINGS * replay.eps,
     }
     checks = [

@@ -1,21 +1,36 @@
 """Is it really faster?"""
 
+from collections.abc import Mapping
+from dataclasses import replace
+
 from nearlossless.cases import Sampling
+from nearlossless.record import AcceptedSpeeds
+from nearlossless.slowdown import judge_slowdown
 from nearlossless.thresholds import Thresholds
 from nearlossless.timing import PairedLatencies, judge_latencies, judge_pairs
-from nearlossless.verdicts import Outcome, Verdict, found, verdict
+from nearlossless.verdicts import Check, Outcome, Verdict, found, verdict
 
 
 def judge_speedup(
-    pairs: PairedLatencies, sampling: Sampling, thresholds: Thresholds, *, baseline_does_not_fit: str | None = None
+    pairs: PairedLatencies,
+    sampling: Sampling,
+    thresholds: Thresholds,
+    *,
+    accepted: AcceptedSpeeds | None = None,
+    phases: Mapping[str, float] | None = None,
+    baseline_does_not_fit: str | None = None,
 ) -> Verdict:
     """
     Is the compiled pipeline at least `min_speedup` times as fast, and its median latency at most `max_latency_s`?
 
+    And, where the case limits a slowdown, is it no slower than what was last accepted on this machine?
+
     Args:
         pairs: Latencies of both; where the baseline does not fit, of the compiled pipeline alone.
-        sampling: Error rate of both questions.
+        sampling: Error rate of each question.
         thresholds: In force here.
+        accepted: Latencies of the record last accepted on this machine, or why there are none.
+        phases: Speedup of each phase: a regression tells where it lies.
         baseline_does_not_fit: Why there is no baseline; then the latency judges alone, and must have a ceiling.
     """
     if baseline_does_not_fit is not None:
@@ -23,5 +38,14 @@ def judge_speedup(
     else:
         checks = [judge_pairs(pairs, sampling=sampling, min_speedup=thresholds.min_speedup)]
     if baseline_does_not_fit is not None or thresholds.max_latency_s is not None:
-        checks.append(judge_latencies(pairs.compiled_s, sampling=sampling, max_latency_s=thresholds.max_latency_s))
-    return verdict("speedup", checks)
+        checks.append(judge_latencies(pairs, sampling=sampling, max_latency_s=thresholds.max_latency_s))
+    has_baseline = baseline_does_not_fit is None
+    checks += judge_slowdown(pairs, accepted, thresholds, sampling, has_baseline=has_baseline)
+    return verdict("speedup", [_located(check, phases) for check in checks])
+
+
+def _located(check: Check, phases: Mapping[str, float] | None) -> Check:
+    if not phases or check.outcome is not Outcome.REGRESSION:
+        return check
+    by_phase = "by phase " + ", ".join(f"{name} {speedup:.3g}x" for name, speedup in phases.items())
+    return replace(check, note=f"{check.note}; {by_phase}" if check.note else by_phase)

@@ -8,7 +8,7 @@ from typing import Final
 
 from nearlossless.gates import GIB
 from nearlossless.record import SubjectRecord
-from nearlossless.timing import PairedLatencies, log_ratios
+from nearlossless.timing import PairedLatencies, is_latency, log_ratios
 
 _LARGEST = 1e12  # of any unit here; beyond, squares lose their meaning
 
@@ -45,21 +45,37 @@ class Figure:
         return f"{after / before - 1:+.2%}" if self.is_positive else f"{after - before:+.{self.digits}f}"
 
 
-def _speedup(subject: SubjectRecord) -> float | None:
+def _judged(subject: SubjectRecord) -> PairedLatencies:
+    """
+    The latencies that were not set aside.
+
+    Raises:
+        ValueError: They cannot be told, or one of them is no measurement.
+    """
     speeds = subject.speeds
-    if not speeds.baseline_s or not speeds.compiled_s:
-        return None
-    if len(speeds.baseline_s) != len(speeds.compiled_s):
-        return math.nan
-    if not all(math.isfinite(s) and s > 0 for s in (*speeds.baseline_s, *speeds.compiled_s)):
-        return math.nan
-    return math.exp(statistics.median(log_ratios(PairedLatencies(speeds.baseline_s, speeds.compiled_s))))
+    if speeds.set_aside and len(speeds.set_aside) != len(speeds.compiled_s):
+        raise ValueError("the list of what was set aside belongs to other samples")
+    judged = PairedLatencies(speeds.baseline_s, speeds.compiled_s, speeds.set_aside).judged()
+    if not all(map(is_latency, (*judged.baseline_s, *judged.compiled_s))):
+        raise ValueError("a latency is no measurement")
+    return judged
 
 
-def _median(samples: list[float]) -> float | None:
-    if not samples:
+def _speedup(subject: SubjectRecord) -> float | None:
+    judged = _judged(subject)
+    if not judged.baseline_s or not judged.compiled_s:
         return None
-    return statistics.median(samples) if all(math.isfinite(s) and s > 0 for s in samples) else math.nan
+    return math.exp(statistics.median(log_ratios(judged)))  # refuses unequal numbers
+
+
+def _baseline_latency(subject: SubjectRecord) -> float | None:
+    seconds = _judged(subject).baseline_s
+    return statistics.median(seconds) if seconds else None
+
+
+def _compiled_latency(subject: SubjectRecord) -> float | None:
+    seconds = _judged(subject).compiled_s
+    return statistics.median(seconds) if seconds else None
 
 
 def _peak(subject: SubjectRecord) -> float | None:
@@ -96,8 +112,8 @@ def _similarity(name: str, compute: Callable[[SubjectRecord], float | None]) -> 
 
 _ALL: Final = (
     _time("speedup", "x", 4, _speedup),
-    _time("baseline-latency", "s", 4, lambda subject: _median(subject.speeds.baseline_s)),
-    _time("compiled-latency", "s", 4, lambda subject: _median(subject.speeds.compiled_s)),
+    _time("baseline-latency", "s", 4, _baseline_latency),
+    _time("compiled-latency", "s", 4, _compiled_latency),
     _time("first-call", "s", 2, _first_call),
     _time("warm-first-call", "s", 2, _warm_first_call),
     Figure(name="peak-memory", unit="GiB", digits=3, is_time=False, is_positive=True, compute=_peak),

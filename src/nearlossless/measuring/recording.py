@@ -1,6 +1,7 @@
 """One generation of the baseline, kept: what its denoiser was given and returned at every step, and the pictures."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -12,6 +13,7 @@ from nearlossless.measuring import baseline_drawer
 from nearlossless.parity import reference_dtype, reference_outputs
 from nearlossless.pipelines.placing import without_offload
 from nearlossless.pipelines.requests import batches
+from nearlossless.pipelines.watching import watched
 from nearlossless.upcasting import upcast_copy
 
 if TYPE_CHECKING:
@@ -28,13 +30,27 @@ def denoiser_of(pipeline: Any) -> Any:
     return part if callable(part) else None
 
 
+@contextmanager
+def decoded_latents(pipeline: Any) -> "Iterator[list[Tensor]]":
+    """What the VAE is given to decode in this block, call by call; nothing of a pipeline without one."""
+    found: list[Tensor] = []
+
+    def keep(latents: "Tensor", *_: Any, **__: Any) -> None:
+        found.append(latents.detach().clone())
+
+    decodes = callable(getattr(getattr(pipeline, "vae", None), "decode", None))
+    with watched(pipeline.vae, "decode", before=keep) if decodes else nullcontext():
+        yield found
+
+
 @dataclass(kw_only=True)
 class Recording:
-    """The case's first batch as the baseline draws it. `problem` says why there are no calls."""
+    """The case's first batch as the baseline draws it. `problem` says why there are no calls of the denoiser."""
 
     pipeline: Any
     denoiser: Any = None
     calls: list[DenoiserCall] = field(default_factory=list)
+    decoded: "list[Tensor]" = field(default_factory=list)
     pictures: "Sequence[Image.Image]" = ()
     problem: str | None = None
     _exact: "dict[int, list[Tensor]]" = field(default_factory=dict)
@@ -66,7 +82,8 @@ def record_baseline(baseline: Any, case: Case) -> Recording:
     recording = Recording(pipeline=baseline, denoiser=part)
 
     def draw() -> None:
-        recording.pictures = baseline_drawer(baseline, case)(batches(case.generation)[0])
+        with decoded_latents(baseline) as recording.decoded:
+            recording.pictures = baseline_drawer(baseline, case)(batches(case.generation)[0])
 
     recording.calls = record_calls(part, draw)
     if not recording.calls:

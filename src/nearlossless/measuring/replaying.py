@@ -4,7 +4,7 @@ from typing import Any
 
 from nearlossless.comparison import batch_scores, batch_tripped
 from nearlossless.measuring import drawer
-from nearlossless.measuring.recording import Recording, denoiser_of
+from nearlossless.measuring.recording import Recording, decoded_latents, denoiser_of
 from nearlossless.pipelines.requests import batches
 from nearlossless.progress import Progress
 from nearlossless.record import ReplayRecord
@@ -31,10 +31,12 @@ def measure_replay(recording: Recording, compiled: Any, subject: Subject, progre
     player = Player(recording.calls)
     player.found.baseline_calls = len(recording.calls)
     batch = batches(subject.case.generation)[0]
-    with progress.phase("replay"), played_by(part, player):
+    with progress.phase("replay"), played_by(part, player), decoded_latents(compiled) as decoded:
         pictures = drawer(compiled, subject.case)(batch)
     if not player.found.calls:
         player.found.problem = "the compiled pipeline drew without calling its denoiser"
+    else:
+        player.compare_decoded(recording.decoded, decoded)
     player.found.tripwires = batch_tripped(pictures, recording.pictures, batch)
     player.found.pictures = batch_scores(pictures, recording.pictures)
     return player.found

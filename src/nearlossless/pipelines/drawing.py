@@ -1,7 +1,7 @@
 """(pipeline, batch of requests) -> pictures, and what is left behind."""
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from nearlossless.backends import BackendError
@@ -94,17 +94,6 @@ def draw_batch(pipeline: Any, generation: Generation, batch: Sequence[Request]) 
 def draw(pipeline: Any, generation: Generation, request: Request) -> "Image.Image":
     """One picture, drawn alone; raises what `draw_batch` raises."""
     return draw_batch(pipeline, generation, [request])[0]
-
-
-def step_timer(clock: Callable[[], float]) -> tuple[list[float], dict[str, Any]]:
-    """A list that a call fills with the time of each step's end, and the options that make it do so."""
-    ends: list[float] = []
-
-    def record(_pipeline: Any, _step: int, _timestep: Any, values: dict[str, Any]) -> dict[str, Any]:
-        ends.append(clock())
-        return values
-
-    return ends, {"callback_on_step_end": record}
 
 
 def release(device: Device) -> None:

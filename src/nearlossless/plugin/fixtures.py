@@ -146,7 +146,9 @@ def speeds(
     """Latencies of both pipelines in turn until the speedup is decided, and denoising steps a second."""
     from nearlossless.measuring.speed import measure_speed
 
-    subject_record.speeds = measure_speed(baseline_pipeline, compiled_pipeline, subject, progress)
+    subject_record.speeds = measure_speed(
+        baseline_pipeline, compiled_pipeline, subject, progress, fingerprint=subject_record.fingerprint
+    )
     return subject_record.speeds
 
 

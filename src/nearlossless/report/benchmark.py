@@ -2,11 +2,11 @@
 The latency samples of a record as benchmarks of pytest-benchmark.
 
 Each subject gives two, `baseline[ID]` and `compiled[ID]` in one group; their samples are those that the speedup gate
-judged, in the order taken, so that equal indices are one pair. Nothing is timed for them.
+judged, in the order taken, so that equal indices are one pair; what it set aside is counted beside them. Nothing is
+timed for them.
 """
 
 import json
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,6 +14,7 @@ from typing import Any
 
 from nearlossless.atomic import write_text
 from nearlossless.record import Record, SubjectRecord
+from nearlossless.timing import PairedLatencies, is_latency
 
 # How `timing.timed` takes a sample: calls before the first one warm up, and the garbage collector stays as it is.
 _OPTIONS = {"disable_gc": False, "timer": "perf_counter", "warmup": True}
@@ -46,9 +47,13 @@ def benchmarks(subject: SubjectRecord) -> Iterator[Any]:
     """
     from pytest_benchmark.stats import Metadata
 
+    speeds = subject.speeds
+    if speeds.set_aside and len(speeds.set_aside) != len(speeds.compiled_s):
+        return
+    judged = PairedLatencies(speeds.baseline_s, speeds.compiled_s, speeds.set_aside).judged()
     identity = f"{subject.case}-{subject.device}-{subject.recipe}"
-    for side, seconds in (("baseline", subject.speeds.baseline_s), ("compiled", subject.speeds.compiled_s)):
-        if not seconds or not all(math.isfinite(s) and s > 0 for s in seconds):
+    for side, seconds in (("baseline", judged.baseline_s), ("compiled", judged.compiled_s)):
+        if not seconds or not all(map(is_latency, seconds)):
             continue
         source = _Source(
             name=f"{side}[{identity}]",
@@ -65,7 +70,12 @@ def benchmarks(subject: SubjectRecord) -> Iterator[Any]:
 
 
 def _extra_info(subject: SubjectRecord) -> dict[str, Any]:
-    found: dict[str, Any] = {"backend": subject.backend, "batch_size": subject.batch_size}
+    set_aside = sum(reason is not None for reason in subject.speeds.set_aside)
+    found: dict[str, Any] = {
+        "backend": subject.backend,
+        "batch_size": subject.batch_size,
+        "set_aside": set_aside,
+    }
     if subject.fingerprint is not None:
         found |= {"hardware": subject.fingerprint.picture.hardware, "stack": subject.fingerprint.stack}
         found["device_uuid"] = subject.fingerprint.timing.device_uuid

@@ -4,7 +4,7 @@ import statistics
 from dataclasses import dataclass
 
 from nearlossless.gates import GIB
-from nearlossless.record import SubjectRecord
+from nearlossless.record import PHASES, PhaseTimes, SubjectRecord
 from nearlossless.worker import ProcessRun
 
 _LARGE_CHANGE = 10.0  # beyond this, tenths of a percent say nothing
@@ -78,11 +78,23 @@ FIRST_CALL = Metric("First call", "s")
 WARM_FIRST_CALL = Metric("Warm first call", "s")
 COLD_START = Metric("Cold start", "s")
 WARM_START = Metric("Warm start", "s")
+PHASE_METRICS = {name: Metric(name.capitalize(), "s", 3) for name in PHASES}
 
 
 def _end_to_end_s(pairs_s: list[float], process: ProcessRun | None) -> float | None:
-    samples = pairs_s or (process.steady_s if process else [])
+    return _median(pairs_s or (process.steady_s if process else []))
+
+
+def _median(samples: list[float]) -> float | None:
     return statistics.median(samples) if samples else None
+
+
+def _steps_per_s(calls: list[PhaseTimes]) -> float | None:
+    return _median([each.steps_per_s for each in calls if each.steps_per_s is not None])
+
+
+def _phase_s(calls: list[PhaseTimes], phase: str) -> float | None:
+    return _median([each.seconds[phase] for each in calls])
 
 
 def _start_s(run: ProcessRun | None) -> float | None:
@@ -91,14 +103,14 @@ def _start_s(run: ProcessRun | None) -> float | None:
 
 def performance_rows(subject: SubjectRecord) -> list[Row]:
     """
-    Iteration speed, end-to-end time, peak memory, cold and warm first call, cold and warm start.
+    Iteration speed, end-to-end time and its phases, peak memory, cold and warm first call, cold and warm start.
 
     Times are of one call, which draws the case's `batch_size` of pictures.
     """
     base, cold, warm, speeds = subject.baseline_process, subject.cold_process, subject.warm_process, subject.speeds
     base_first_s = base.first_call_s if base else None
     figures: list[tuple[Metric, float | None, float | None]] = [
-        (ITERATION_SPEED, speeds.baseline_steps_per_s, speeds.compiled_steps_per_s),
+        (ITERATION_SPEED, _steps_per_s(speeds.baseline_phases), _steps_per_s(speeds.compiled_phases)),
         (END_TO_END, _end_to_end_s(speeds.baseline_s, base), _end_to_end_s(speeds.compiled_s, cold)),
         (
             PEAK_MEMORY,
@@ -110,5 +122,7 @@ def performance_rows(subject: SubjectRecord) -> list[Row]:
         (COLD_START, _start_s(base), _start_s(cold)),
         (WARM_START, _start_s(base), _start_s(warm)),
     ]
+    calls = speeds.baseline_phases, speeds.compiled_phases
+    figures[2:2] = [(PHASE_METRICS[name], _phase_s(calls[0], name), _phase_s(calls[1], name)) for name in PHASES]
     missing = "-" if subject.baseline_does_not_fit is None else DOES_NOT_FIT
     return [metric.row(baseline, compiled, no_baseline=missing) for metric, baseline, compiled in figures]

@@ -70,6 +70,26 @@ def test_sample_that_is_no_measurement_spoils_the_figure(measured: SubjectRecord
     assert not FIGURES[name].is_usable(value)
 
 
+def test_what_the_gate_set_aside_counts_not(measured: SubjectRecord) -> None:
+    """A disturbed pair moves no figure, even where its latency is far off."""
+    measured.speeds.baseline_s, measured.speeds.compiled_s = [1.0, 9.0, 1.0, 1.0], [0.5, 9.0, 0.5, 9.0]
+    measured.speeds.set_aside = [None, "throttled", None, "throttled"]
+    values = [read(name, measured) for name in ("speedup", "baseline-latency", "compiled-latency")]
+    assert values == pytest.approx([2.0, 1.0, 0.5])
+
+
+def test_everything_set_aside_is_no_figure(measured: SubjectRecord) -> None:
+    """A run without an undisturbed pair has no speedup."""
+    measured.speeds.set_aside = ["throttled"] * 3
+    assert (read("speedup", measured), read("compiled-latency", measured)) == (None, None)
+
+
+def test_list_of_other_samples_gives_no_figure(measured: SubjectRecord) -> None:
+    """Where it cannot be told which pairs were set aside, none is taken."""
+    measured.speeds.set_aside = [None]
+    assert math.isnan(read("speedup", measured) or 0)
+
+
 def test_numbers_beyond_arithmetic_are_no_figure(measured: SubjectRecord) -> None:
     """A ratio that is zero in floating point, and a peak of more bytes than a float holds, stop nothing."""
     measured.speeds.baseline_s, measured.speeds.compiled_s = [1e-300], [1e300]

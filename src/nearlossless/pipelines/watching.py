@@ -1,0 +1,42 @@
+"""Look at the calls of a pipeline's methods for a while, without a hook that compiled code could see."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from typing import Any
+
+
+@contextmanager
+def watched(
+    owner: Any,
+    method: str,
+    *,
+    before: Callable[..., object] | None = None,
+    after: Callable[[], object] | None = None,
+) -> Iterator[None]:
+    """
+    Call `before` with the arguments of each call of `owner.method`, and `after` when it has returned.
+
+    Written past `__setattr__`, which modules, pipelines and wrappers of compiled modules override.
+
+    Raises:
+        AttributeError: There is no such method.
+    """
+    original, own = getattr(owner, method), vars(owner).get(method)
+
+    def watching(*arguments: Any, **options: Any) -> Any:
+        if before is not None:
+            before(*arguments, **options)
+        result = original(*arguments, **options)
+        if after is not None:
+            after()
+        return result
+
+    object.__setattr__(owner, method, watching)
+    try:
+        yield
+    finally:
+        if own is not None:
+            object.__setattr__(owner, method, own)
+        else:
+            with suppress(AttributeError):
+                object.__delattr__(owner, method)

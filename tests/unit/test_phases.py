@@ -1,0 +1,110 @@
+"""Where the time of a call goes, and that looking changes nothing."""
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from nearlossless.cases import Case
+from nearlossless.gates import judge_speedup
+from nearlossless.measuring.speed import measure_phases
+from nearlossless.pipelines.drawing import draw
+from nearlossless.pipelines.loading import build_baseline
+from nearlossless.pipelines.phases import phase_times
+from nearlossless.pipelines.requests import batches, requests
+from nearlossless.pipelines.watching import watched
+from nearlossless.record import PhaseTimes, Speeds
+from nearlossless.thresholds import Thresholds
+from nearlossless.timing import PairedLatencies
+from nearlossless.verdicts import Outcome
+
+
+@pytest.fixture(scope="module")
+def baseline(tiny_case: Case) -> Any:
+    """The miniature's pipeline."""
+    return build_baseline(tiny_case, "cpu")
+
+
+def times(text: float, steps: list[float], decoding: float) -> PhaseTimes:
+    """One call's phases."""
+    return PhaseTimes(text_encoding_s=text, first_step_s=steps[0], later_steps_s=steps[1:], decoding_s=decoding)
+
+
+def slowed(owner: Any, method: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a method of the pipeline compute a hundred times over."""
+    original = getattr(owner, method)
+
+    def repeated(*arguments: Any, **options: Any) -> Any:
+        for _ in range(100):
+            original(*arguments, **options)
+        return original(*arguments, **options)
+
+    monkeypatch.setattr(owner, method, repeated)
+
+
+@pytest.mark.parametrize("phase", ["text encoding", "denoising", "decoding"])
+def test_slow_phase_is_told_from_the_others(
+    baseline: Any, tiny_case: Case, phase: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The phase that computes a hundred times over takes the largest part of the call."""
+    owner = {"text encoding": baseline, "denoising": baseline.transformer, "decoding": baseline.vae}[phase]
+    slowed(owner, {"text encoding": "encode_prompt", "denoising": "forward", "decoding": "decode"}[phase], monkeypatch)
+    found = phase_times(baseline, tiny_case.generation, batches(tiny_case.generation)[0], "cpu")
+    assert found is not None
+    assert max(found.seconds, key=lambda name: found.seconds[name]) == phase
+    assert len(found.later_steps_s) == tiny_case.generation.steps - 1
+
+
+def test_looking_leaves_the_pipeline_as_it_was(baseline: Any, tiny_case: Case) -> None:
+    """Afterwards its methods are its class's again, and it draws the same bits."""
+    request = requests(tiny_case.generation)[0]
+    before = draw(baseline, tiny_case.generation, request).tobytes()
+    assert measure_phases(baseline, baseline, tiny_case, "cpu")["compiled_phases"]
+    assert "encode_prompt" not in vars(baseline)
+    assert "decode" not in vars(baseline.vae)
+    assert draw(baseline, tiny_case.generation, request).tobytes() == before
+
+
+@pytest.mark.parametrize("callable_", [lambda **_: None, SimpleNamespace(vae=None, encode_prompt=None)])
+def test_callable_without_phases_has_none(callable_: Any, tiny_case: Case) -> None:
+    """A user's own callable need not have such methods."""
+    assert phase_times(callable_, tiny_case.generation, batches(tiny_case.generation)[0], "cpu") is None
+
+
+def test_method_of_an_instance_comes_back() -> None:
+    """A method that was set on the instance before is there again, also after an error."""
+    owner, calls = SimpleNamespace(), list[Any]()
+    owner.method = method = calls.append
+    with watched(owner, "method", before=calls.append, after=lambda: calls.append("end")):
+        owner.method(1)
+    assert owner.method is method
+    assert calls == [1, 1, "end"]
+
+
+def test_speedup_of_a_phase_is_that_of_the_medians() -> None:
+    """Text encoding twice as slow, denoising twice as fast, decoding the same."""
+    speeds = Speeds(
+        baseline_phases=[times(1.0, [2.0, 2.0], 3.0), times(1.0, [2.0, 2.0], 3.0)],
+        compiled_phases=[times(2.0, [1.0, 1.0], 3.0)],
+    )
+    assert speeds.phase_speedups == {"text encoding": 0.5, "denoising": 2.0, "decoding": 1.0}
+    assert Speeds(baseline_phases=speeds.baseline_phases).phase_speedups == {}
+
+
+def test_steps_a_second_leave_the_first_step_out() -> None:
+    """Three steps, of which the first took ten times as long."""
+    assert times(1.0, [10.0, 0.5, 0.5], 1.0).steps_per_s == 2.0
+    assert times(1.0, [10.0], 1.0).steps_per_s is None
+
+
+def test_regression_tells_its_phase(miniature_case: Case) -> None:
+    """A pipeline that is too slow is told by phase; one that is fast enough is not."""
+    phases = {"text encoding": 1.0, "denoising": 0.5, "decoding": 1.0}
+    pairs = PairedLatencies([1.0 + i / 1000 for i in range(20)], [2.0] * 20, [None] * 20)
+    red, green = (
+        judge_speedup(pairs, miniature_case.sampling, Thresholds(min_speedup=floor), phases=phases)
+        for floor in (0.9, 0.1)
+    )
+    assert (red.outcome, green.outcome) == (Outcome.REGRESSION, Outcome.PASS)
+    assert "by phase text encoding 1x, denoising 0.5x, decoding 1x" in red.reason
+    assert "by phase" not in green.reason
