@@ -237,7 +237,7 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
     terminalreporter.section("nearlossless")
     print_summary(run.record(), terminalreporter)
     terminalreporter.write_line(f"report: {run.folder / 'report.html'}")
-    if kept := config.stash[KEPT]:
+    if kept := config.stash.get(KEPT, ""):
         terminalreporter.write_line(kept)
     lacking = [record.title for record in run.subjects.values() if record.lacks_thresholds]
     if lacking:
