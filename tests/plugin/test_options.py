@@ -15,6 +15,7 @@ OPTIONS = (
     "--against",
     "--baselines",
     "--report-dir",
+    "--history",
     "--require-gpu",
     "--update-baselines",
 )

@@ -550,6 +550,14 @@ def test_noise_excuses_nothing_unless_parity_and_replay_hold(unsound: dict[str, 
     assert noisy(live=CHAOTIC, **unsound).outcome is Outcome.REGRESSION
 
 
+@pytest.mark.parametrize(("ratio", "outcome"), [(2.0, Outcome.PASS), (2.01, Outcome.REGRESSION)])
+def test_noise_excuses_no_lossy_recipe(ratio: float, outcome: Outcome) -> None:
+    """A recipe that may be far off at each step is held to its bands: its pictures move by more than chaos."""
+    lossy = QUALITY.model_copy(update={"max_parity_ratio": 8.0})
+    parity = ParityRecord(steps=[step_parity(ratio=ratio)])
+    assert noisy(thresholds=lossy, parity=parity, live=CHAOTIC).outcome is outcome
+
+
 def test_noise_excuses_nothing_without_a_baseline() -> None:
     """Where no baseline fits there is neither parity nor replay, and the stored picture's band stays as it is."""
     reason = "the baseline does not fit this GPU"
