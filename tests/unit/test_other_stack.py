@@ -98,12 +98,16 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 def compare(tiny_case: Case, make_subject: Callable[..., Subject], silent: Progress, folder: Path) -> Compare:
     """Compares two stacks on a small case; the keywords are variables that only one side's worker gets."""
     generation = tiny_case.generation.model_copy(update={"prompts": tiny_case.generation.prompts[:1]})
-    case = tiny_case.model_copy(
-        update={"generation": generation, "sampling": SAMPLING, "thresholds": THRESHOLDS, "overrides": {}}
-    )
-    subject = make_subject(case, Recipe(backend="planted_stack:apply"))
+    case = tiny_case.model_copy(update={"generation": generation, "thresholds": THRESHOLDS, "overrides": {}})
 
-    def run(python: Path = OTHER_PYTHON, *, limit_s: float = LIMIT_S, **variables: dict[str, str]) -> StackComparison:
+    def run(
+        python: Path = OTHER_PYTHON,
+        *,
+        limit_s: float = LIMIT_S,
+        sampling: Sampling = SAMPLING,
+        **variables: dict[str, str],
+    ) -> StackComparison:
+        subject = make_subject(case.model_copy(update={"sampling": sampling}), Recipe(backend="planted_stack:apply"))
         with both_stacks(python, subject, folder) as stacks:
             changed: dict[Side, Stack] = {
                 side: Stack(python=stack.python, environment={**stack.environment, **variables.get(side, {})})
@@ -184,7 +188,8 @@ def test_slower_there_is_none(compare: Compare) -> None:
 def test_where_both_do_not_fit_they_take_turns(compare: Compare, folder: Path) -> None:
     """A second worker that finds no memory ends the first: both are measured in turns, and the verdict says so."""
     room = {"ROOM_FOR_ONE": str(folder / "room")}
-    comparison = compare(there=room, here=room)
+    few = SAMPLING.model_copy(update={"budget_s": 1.0})  # each turn starts a process
+    comparison = compare(there=room, here=room, sampling=few)
     assert comparison.takes_turns
     assert {len(seconds) for pair in comparison.pairs for seconds in (pair.there_s, pair.here_s)} == {CALLS_A_TURN}
     assert "took turns" in judge_stack_speed(comparison, SAMPLING, THRESHOLDS).reason
