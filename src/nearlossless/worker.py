@@ -14,7 +14,7 @@ import time
 from functools import partial
 from typing import Any, TextIO
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from nearlossless.cases import Case
 from nearlossless.effect import Effect, measure_effect
@@ -45,6 +45,7 @@ class PhasePeaks(BaseModel):
     first_call_bytes: int
     steady_bytes: int
     steady_reserved_bytes: int | None = None
+    steady_phase_bytes: dict[str, int] = Field(default_factory=dict)  # of a call of its own; empty: cannot be told
 
 
 class ProcessRun(BaseModel):
@@ -68,6 +69,7 @@ def run(job: Job, tell: Any) -> ProcessRun:
     from nearlossless.pipelines.compiling import build_alone
     from nearlossless.pipelines.drawing import draw_batch
     from nearlossless.pipelines.loading import build_baseline, fingerprint_of
+    from nearlossless.pipelines.phases import phase_peaks
     from nearlossless.pipelines.requests import batches, short_batch
     from nearlossless.shapes import counted_compiles
     from nearlossless.timing import synchronizer, timed
@@ -93,6 +95,8 @@ def run(job: Job, tell: Any) -> ProcessRun:
     meter.reset()
     steady_s = [timed(once, synchronize=synchronize) for _ in range(STEADY_CALLS)]
     steady_peak = meter.read()
+    tell("peaks by phase")
+    by_phase = phase_peaks(pipeline, job.case.generation, batch, meter)
     effect = None
     if job.recipe is not None:  # last, since the profiler leaves traces in times and memory
         short = partial(draw_batch, pipeline, job.case.generation, short_batch(job.case.generation))
@@ -107,6 +111,7 @@ def run(job: Job, tell: Any) -> ProcessRun:
             first_call_bytes=first_call_peak.gated_bytes,
             steady_bytes=steady_peak.gated_bytes,
             steady_reserved_bytes=steady_peak.reserved_bytes,
+            steady_phase_bytes=by_phase,
         ),
         effect=effect,
         fingerprint=fingerprint_of(pipeline, job.case, job.device),
@@ -126,6 +131,12 @@ def _end_with_parent() -> None:
     os._exit(1)
 
 
+def _kind_of(error: BaseException) -> str:
+    from nearlossless.memory import OutOfMemory, is_out_of_memory
+
+    return OutOfMemory.__name__ if is_out_of_memory(error) else type(error).__name__
+
+
 def main() -> None:
     """Run the job on standard input."""
     pipe = private_stdout()
@@ -138,7 +149,7 @@ def main() -> None:
         threading.Thread(target=_end_with_parent, daemon=True).start()
         result = run(job, lambda phase: send(phase=phase))
     except BaseException as error:  # the parent turns it into a verdict
-        send(error=str(error), kind=type(error).__name__)
+        send(error=str(error), kind=_kind_of(error))
         raise
     send(result=result.model_dump(mode="json"))
 
