@@ -145,9 +145,9 @@ def plan(
     from nearlossless.cases import CaseError
     from nearlossless.report.console import render_cells
 
+    if gib is not None and card is not None:
+        raise fail("--gib and --card both say how much memory there is: give one of them")
     try:
-        if gib is not None and card is not None:
-            raise CaseError("--gib and --card both say how much memory there is: give one of them")
         size = planning.card_gib(card) if card is not None else gib
         found = planning.plan(find_case(baselines, case), recipe)
     except (CaseError, BackendError, BackendUnavailable, OSError) as error:

@@ -12,7 +12,7 @@ import sys
 import threading
 import time
 from functools import partial
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -20,7 +20,11 @@ from nearlossless.cases import Case
 from nearlossless.effect import Effect, measure_effect
 from nearlossless.environment import Fingerprint
 from nearlossless.fields import Device
+from nearlossless.memory import is_out_of_memory
 from nearlossless.recipes import Recipe
+
+if TYPE_CHECKING:
+    from nearlossless.memory import PeakMeter
 
 STEADY_CALLS = 2
 
@@ -69,7 +73,6 @@ def run(job: Job, tell: Any) -> ProcessRun:
     from nearlossless.pipelines.compiling import build_alone
     from nearlossless.pipelines.drawing import draw_batch
     from nearlossless.pipelines.loading import build_baseline, fingerprint_of
-    from nearlossless.pipelines.phases import phase_peaks
     from nearlossless.pipelines.requests import batches, short_batch
     from nearlossless.shapes import counted_compiles
     from nearlossless.timing import synchronizer, timed
@@ -95,8 +98,6 @@ def run(job: Job, tell: Any) -> ProcessRun:
     meter.reset()
     steady_s = [timed(once, synchronize=synchronize) for _ in range(STEADY_CALLS)]
     steady_peak = meter.read()
-    tell("peaks by phase")
-    by_phase = phase_peaks(pipeline, job.case.generation, batch, meter)
     effect = None
     if job.recipe is not None:  # last, since the profiler leaves traces in times and memory
         short = partial(draw_batch, pipeline, job.case.generation, short_batch(job.case.generation))
@@ -111,11 +112,19 @@ def run(job: Job, tell: Any) -> ProcessRun:
             first_call_bytes=first_call_peak.gated_bytes,
             steady_bytes=steady_peak.gated_bytes,
             steady_reserved_bytes=steady_peak.reserved_bytes,
-            steady_phase_bytes=by_phase,
+            steady_phase_bytes=_phase_bytes(job, pipeline, meter),
         ),
         effect=effect,
         fingerprint=fingerprint_of(pipeline, job.case, job.device),
     )
+
+
+def _phase_bytes(job: Job, pipeline: Any, meter: "PeakMeter") -> dict[str, int]:
+    """Of a call of its own, so that marking the phases disturbs no figure that is judged."""
+    from nearlossless.pipelines.phases import phase_peaks
+    from nearlossless.pipelines.requests import batches
+
+    return phase_peaks(pipeline, job.case.generation, batches(job.case.generation)[0], meter)
 
 
 def private_stdout() -> TextIO:
@@ -131,12 +140,6 @@ def _end_with_parent() -> None:
     os._exit(1)
 
 
-def _kind_of(error: BaseException) -> str:
-    from nearlossless.memory import OutOfMemory, is_out_of_memory
-
-    return OutOfMemory.__name__ if is_out_of_memory(error) else type(error).__name__
-
-
 def main() -> None:
     """Run the job on standard input."""
     pipe = private_stdout()
@@ -149,7 +152,7 @@ def main() -> None:
         threading.Thread(target=_end_with_parent, daemon=True).start()
         result = run(job, lambda phase: send(phase=phase))
     except BaseException as error:  # the parent turns it into a verdict
-        send(error=str(error), kind=_kind_of(error))
+        send(error=str(error), kind=type(error).__name__, out_of_memory=is_out_of_memory(error))
         raise
     send(result=result.model_dump(mode="json"))
 

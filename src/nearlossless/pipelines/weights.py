@@ -13,9 +13,10 @@ from nearlossless.fields import Device
 from nearlossless.pipelines.loading import quiet_libraries
 from nearlossless.pipelines.random_weights import stays_float32
 from nearlossless.pipelines.synthetic import configuration_folder, empty_models
-from nearlossless.recipes import INDUCTOR, NEXFORT_SCHEME, RESTRUCTURING, Recipe
+from nearlossless.recipes import FLOAT8, INDUCTOR, INT8, NEXFORT_SCHEME, RESTRUCTURING, Recipe
 
-SCALE_BYTES = 4  # float32, one for each row of a quantized weight
+_ROW_BYTES = {FLOAT8: 4, INT8: 5}  # a float32 scale for each row of a quantized weight; int8 keeps a zero point, too
+_NEXFORT_ROW_BYTES = 4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,7 +82,7 @@ def count_weights(name: str, module: nn.Module, dtype: torch.dtype, scheme: str 
             if weight is not None and weight not in counted:
                 kept = torch.float32 if stays_float32(module, path, dtype) else dtype
                 is_quantized = part in quantized and key == "weight"
-                counted[weight] = _quantized_bytes(weight) if is_quantized else weight.numel() * kept.itemsize
+                counted[weight] = _quantized_bytes(weight, scheme) if is_quantized else weight.numel() * kept.itemsize
                 by_layer[path] = by_layer.get(path, 0) + counted[weight]
         buffer_bytes += sum(_buffer_sizes(part, dtype))
     return ComponentWeights(
@@ -102,9 +103,9 @@ def _quantized(module: nn.Module, scheme: str | None) -> set[nn.Linear]:
     return layers_of(module, scheme)
 
 
-def _quantized_bytes(weight: torch.Tensor) -> int:
-    """One byte a weight, and a scale for each row."""
-    return weight.numel() + weight.shape[0] * SCALE_BYTES
+def _quantized_bytes(weight: torch.Tensor, scheme: str | None) -> int:
+    """One byte a weight, and what each row needs to be read again."""
+    return weight.numel() + weight.shape[0] * _ROW_BYTES.get(scheme or "", _NEXFORT_ROW_BYTES)
 
 
 def _buffer_sizes(part: nn.Module, dtype: torch.dtype) -> Iterator[int]:
