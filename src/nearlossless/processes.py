@@ -29,6 +29,10 @@ class WorkerError(Exception):
     """The process failed, died or ran out of time; the message carries what it last said."""
 
 
+class BaselineOutOfMemory(WorkerError):
+    """The baseline's process ran out of the GPU's memory: a measured fact about the baseline, no failure."""
+
+
 def child_environment(extra: Mapping[str, str]) -> dict[str, str]:
     """This process's environment for a child that imports what the parent can import, and what is added to it."""
     return {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path), **extra}
@@ -70,6 +74,7 @@ def run_worker(
 
     Raises:
         BackendError, BackendUnavailable, CaseError: As they were raised in the process.
+        BaselineOutOfMemory: The job is a baseline and does not fit the GPU.
         WorkerError: It failed in another way, ended by itself, or was killed at the limit.
     """
     deadline = time.monotonic() + time_limit_s
@@ -85,6 +90,8 @@ def run_worker(
         )
         try:
             return _converse(process, job, progress, deadline)
+        except BaselineOutOfMemory:
+            raise
         except WorkerError as error:
             raise WorkerError(f"{error}\n{tail(stderr)}".strip()) from None
         finally:
@@ -117,6 +124,8 @@ def _converse(
             phase = event["phase"]
             progress(phase)
         elif "error" in event:
+            if event["out_of_memory"] and job.recipe is None:
+                raise BaselineOutOfMemory(f"{phase}: {event['error'].splitlines()[0]}")
             if event["kind"] in _TOLD:
                 raise _TOLD[event["kind"]](event["error"])
             raise WorkerError(f"in phase '{phase}': {event['kind']}: {event['error']}")
