@@ -33,7 +33,7 @@ def loosened_without_reason(layers: Sequence[Layer]) -> Iterator[str]:
 
 def is_looser(name: str, value: float, former: float) -> bool:
     """Whether a threshold lets more through than a former one: a higher ceiling (max_), a lower floor (min_)."""
-    words = name.rpartition(".")[2].split("_")
+    words = name.replace(".", "_").split("_")
     return (value > former and "max" in words) or (value < former and "min" in words)
 
 

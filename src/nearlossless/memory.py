@@ -87,3 +87,13 @@ def _resident_peak_bytes() -> int:
 def peak_meter(device: Literal["cpu", "cuda"]) -> PeakMeter:
     """The meter for a device."""
     return CudaPeak() if device == "cuda" else ResidentPeak()
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether a GPU's memory ran out somewhere behind an error, by the name that torch gives it in every version."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if "OutOfMemoryError" in {kind.__name__ for kind in type(cause).__mro__}:
+            return True
+        cause = cause.__cause__ or cause.__context__
+    return False

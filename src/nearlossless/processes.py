@@ -30,7 +30,15 @@ class WorkerError(Exception):
 
 
 class OutOfMemory(WorkerError):
-    """What the process was to hold does not fit the GPU's memory beside what lies there already."""
+    """The GPU's memory did not suffice beside what lies there already; `otherwise` is the error as it was raised."""
+
+    def __init__(self, message: str, otherwise: Exception) -> None:
+        super().__init__(message)
+        self.otherwise = otherwise
+
+
+class BaselineOutOfMemory(WorkerError):
+    """The baseline's process ran out of the GPU's memory: a measured fact about the baseline, no failure."""
 
 
 def child_environment(extra: Mapping[str, str]) -> dict[str, str]:
@@ -113,8 +121,10 @@ class WorkerProcess:
             self._process.stdin.flush()  # it stays open: its end tells the worker that this process is gone
         try:
             return self._answer(time.monotonic() + time_limit_s, progress)
+        except OutOfMemory:
+            raise
         except WorkerError as error:
-            raise type(error)(f"{error}\n{tail(self._stderr)}".strip()) from None
+            raise WorkerError(f"{error}\n{tail(self._stderr)}".strip()) from None
 
     def _answer(self, deadline: float, progress: Callable[[str], None]) -> Any:
         while True:
@@ -135,11 +145,10 @@ class WorkerProcess:
 
 def _raised(event: Mapping[str, Any], phase: str) -> Exception:
     """The exception that an event tells of."""
-    if event.get("out_of_memory"):
-        return OutOfMemory(f"in phase '{phase}': {event['error']}")
+    error: Exception = WorkerError(f"in phase '{phase}': {event['kind']}: {event['error']}")
     if event["kind"] in _TOLD:
-        return _TOLD[event["kind"]](event["error"])
-    return WorkerError(f"in phase '{phase}': {event['kind']}: {event['error']}")
+        error = _TOLD[event["kind"]](event["error"])
+    return OutOfMemory(f"{phase}: {event['error'].splitlines()[0]}", error) if event["out_of_memory"] else error
 
 
 def run_worker(
@@ -160,11 +169,15 @@ def run_worker(
 
     Raises:
         BackendError, BackendUnavailable, CaseError: As they were raised in the process.
+        BaselineOutOfMemory: The job is a baseline and does not fit the GPU.
         WorkerError: It failed in another way, ended by itself, or was killed at the limit.
     """
     command = [sys.executable, "-m", "nearlossless.worker"]
     with WorkerProcess(command, environment=child_environment(environment)) as process:
-        answer = process.ask(job.model_dump_json(), time_limit_s=time_limit_s, progress=progress)
+        try:
+            answer = process.ask(job.model_dump_json(), time_limit_s=time_limit_s, progress=progress)
+        except OutOfMemory as error:
+            raise (BaselineOutOfMemory(str(error)) if job.recipe is None else error.otherwise) from None
         return ProcessRun.model_validate(answer)
 
 

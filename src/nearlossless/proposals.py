@@ -80,7 +80,7 @@ def tighter(
 
 
 def _all(subject: SubjectRecord, sampling: Sampling) -> Iterator[Proposal]:
-    has_baseline = subject.baseline_does_not_fit is None
+    has_baseline = subject.baseline_does_not_fit is None and subject.baseline_out_of_memory is None
     wants_absolute = subject.device == "cuda" or not has_baseline
     if has_baseline:
         yield from _speedup(subject, sampling)

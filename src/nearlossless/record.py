@@ -222,6 +222,8 @@ class SubjectRecord(_Part):
     batch_size: int = 1
     thresholds: Thresholds
     baseline_does_not_fit: str | None = None  # why there is no baseline here, as the case says
+    baseline_out_of_memory: str | None = None  # what its process said when it ran out of the GPU's memory
+    estimated_gib: tuple[float, float] | None = None  # steady peaks of baseline and recipe; on a GPU
     fingerprint: Fingerprint | None = None
     verdicts: list[VerdictRecord] = Field(default_factory=list)
     baseline_process: ProcessRun | None = None

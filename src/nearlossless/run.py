@@ -40,7 +40,7 @@ class Run:
     started: str = field(default_factory=now)
     today: date = field(default_factory=lambda: datetime.now(UTC).date())  # UTC; waivers end by it
     subjects: dict[str, SubjectRecord] = field(default_factory=dict)
-    baseline_processes: dict[tuple[str, str], ProcessRun] = field(default_factory=dict)  # by case and device
+    baseline_processes: dict[tuple[str, str], ProcessRun | str] = field(default_factory=dict)  # by case and device
     candidates: set[Path] = field(default_factory=set)  # expected pictures that wait for approval
 
     def prepare(self, *, update: bool) -> None:
@@ -67,7 +67,7 @@ class Run:
                 device=subject.device,
                 batch_size=subject.case.generation.batch_size,
                 thresholds=subject.thresholds,
-                baseline_does_not_fit=subject.baseline_does_not_fit,
+                baseline_does_not_fit=subject.declared_not_to_fit,
                 references=subject.case.references,
                 waivers=subject.waivers,
             )

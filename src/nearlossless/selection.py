@@ -1,7 +1,7 @@
 """Which (case, recipe, device) combinations a run is about, from names and options."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
@@ -26,6 +26,7 @@ class Subject:
     recipe: Recipe
     device: Device
     is_named: bool  # False for a backend that was given on the command line
+    _measured: list[str] = field(default_factory=list, init=False, repr=False, compare=False)
 
     @property
     def id(self) -> str:
@@ -38,10 +39,19 @@ class Subject:
         name = self.recipe_name if self.is_named else None
         return self.case.thresholds_for(name, self.device, hardware_name(self.device))
 
-    @cached_property
+    @property
     def baseline_does_not_fit(self) -> str | None:
         """Why no baseline can be run on this machine: absolute thresholds judge alone. None where it can."""
+        return self.declared_not_to_fit or next(iter(self._measured), None)
+
+    @cached_property
+    def declared_not_to_fit(self) -> str | None:
+        """The case's own reason."""
         return self.case.baseline_does_not_fit(self.device, hardware_name(self.device))
+
+    def baseline_ran_out_of_memory(self, said: str) -> None:
+        """From now on there is no baseline: it was tried, alone in a process, and did not fit."""
+        self._measured.append(f"the baseline ran out of memory (OOM) on {hardware_name(self.device)}: {said}")
 
     @property
     def waivers(self) -> tuple[Waiver, ...]:

@@ -21,6 +21,7 @@ from pydantic import BaseModel, ConfigDict
 
 from nearlossless.effect import Effect, measure_effect
 from nearlossless.environment import Fingerprint
+from nearlossless.memory import is_out_of_memory
 from nearlossless.worker import Job, build, private_stdout
 
 if TYPE_CHECKING:
@@ -119,15 +120,6 @@ class Served:
             return None
         short = partial(self._draw, short_batch(self._job.case.generation))
         return measure_effect(self._pipeline, self._job.recipe, short, graphs=self._graphs)
-
-
-def is_out_of_memory(error: BaseException | None) -> bool:
-    """Whether the GPU's memory did not suffice, whatever the error was turned into on its way."""
-    while error is not None:
-        if type(error).__name__ == "OutOfMemoryError":  # torch's; its module's name differs between versions
-            return True
-        error = error.__cause__ or error.__context__
-    return False
 
 
 def _listen(lines: "queue.Queue[str]") -> None:

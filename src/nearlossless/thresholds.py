@@ -25,6 +25,14 @@ class Band(Strict):
     )
 
 
+class PhaseBudgets(Strict):
+    """Budgets of single phases of a call, in GiB."""
+
+    text_encoding: Ratio | None = Field(None, description="While prompts are encoded.")
+    denoising: Ratio | None = Field(None, description="In all denoising steps.")
+    decoding: Ratio | None = Field(None, description="While pictures are decoded.")
+
+
 class Thresholds(Strict):
     """What the gates require. One that is absent is *not yet measured*: its gate is NOT_COMPARABLE."""
 
@@ -41,6 +49,7 @@ class Thresholds(Strict):
     )
     max_memory_ratio: Ratio | None = Field(None, description="Ceiling of compiled / baseline steady peak.")
     max_peak_gib: Ratio | None = Field(None, description="Ceiling of the compiled steady peak in GiB.")
+    max_phase_peak_gib: PhaseBudgets = Field(PhaseBudgets(), description="The same by phase; only those named.")
     max_parity_ratio: Ratio | None = Field(
         None, description="Ceiling of the compiled / the baseline's own distance to a reference one precision up."
     )

@@ -12,15 +12,19 @@ import sys
 import threading
 import time
 from functools import partial
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from nearlossless.cases import Case
 from nearlossless.effect import Effect, measure_effect
 from nearlossless.environment import Fingerprint
 from nearlossless.fields import Device
+from nearlossless.memory import is_out_of_memory
 from nearlossless.recipes import Recipe
+
+if TYPE_CHECKING:
+    from nearlossless.memory import PeakMeter
 
 STEADY_CALLS = 2
 
@@ -45,6 +49,7 @@ class PhasePeaks(BaseModel):
     first_call_bytes: int
     steady_bytes: int
     steady_reserved_bytes: int | None = None
+    steady_phase_bytes: dict[str, int] = Field(default_factory=dict)  # of a call of its own; empty: cannot be told
 
 
 class ProcessRun(BaseModel):
@@ -113,10 +118,19 @@ def run(job: Job, tell: Any) -> ProcessRun:
             first_call_bytes=first_call_peak.gated_bytes,
             steady_bytes=steady_peak.gated_bytes,
             steady_reserved_bytes=steady_peak.reserved_bytes,
+            steady_phase_bytes=_phase_bytes(job, pipeline, meter),
         ),
         effect=effect,
         fingerprint=fingerprint_of(pipeline, job.case, job.device),
     )
+
+
+def _phase_bytes(job: Job, pipeline: Any, meter: "PeakMeter") -> dict[str, int]:
+    """Of a call of its own, so that marking the phases disturbs no figure that is judged."""
+    from nearlossless.pipelines.phases import phase_peaks
+    from nearlossless.pipelines.requests import batches
+
+    return phase_peaks(pipeline, job.case.generation, batches(job.case.generation)[0], meter)
 
 
 def private_stdout() -> TextIO:
@@ -144,7 +158,7 @@ def main() -> None:
         threading.Thread(target=_end_with_parent, daemon=True).start()
         result = run(job, lambda phase: send(phase=phase))
     except BaseException as error:  # the parent turns it into a verdict
-        send(error=str(error), kind=type(error).__name__)
+        send(error=str(error), kind=type(error).__name__, out_of_memory=is_out_of_memory(error))
         raise
     send(result=result.model_dump(mode="json"))
 

@@ -115,6 +115,48 @@ def test_table_says_that_the_baseline_does_not_fit(green: InnerRun) -> None:
     assert "does not fit" in green.output
 
 
+# In the session and in the worker alike: recipes are built by another module's name for it.
+FULL_GPU = """
+import nearlossless.pipelines.compiling
+import nearlossless.pipelines.loading
+import torch
+
+
+def fail(*arguments, **options):
+    raise torch.cuda.OutOfMemoryError("CUDA out of memory, planted")
+
+
+nearlossless.pipelines.loading.build_baseline = fail
+"""
+
+
+@pytest.fixture(scope="module")
+def out_of_memory(make_workspace: MakeWorkspace) -> InnerRun:
+    """A case that declares nothing, on a machine where every baseline runs out of memory."""
+    workspace = make_workspace("out-of-memory")
+    workspace.add_case(case_toml(RECIPES, thresholds={**LOOSE, "max_latency_s": 60.0, "max_peak_gib": 16.0}))
+    (workspace.folder / "sitecustomize.py").write_text(FULL_GPU, encoding="utf-8")
+    return workspace.run("-k", "memory or speedup", "--recipe", "identity", "--recipe", "hasty")
+
+
+@pytest.mark.parametrize("gate", ["memory", "speedup"])
+def test_measured_out_of_memory_leaves_absolute_figures(out_of_memory: InnerRun, gate: str) -> None:
+    """The gate passes by an absolute figure, and says of the baseline's that it ran out of memory."""
+    verdict = out_of_memory.verdict(gate)
+    assert verdict.outcome == Outcome.PASS, out_of_memory.output
+    (relative,) = [check for check in verdict.checks if check.outcome == Outcome.NOT_APPLICABLE]
+    assert "ran out of memory (OOM)" in relative.note
+    assert "CUDA out of memory, planted" in relative.note
+
+
+def test_recipe_beside_a_baseline_out_of_memory_can_fail(out_of_memory: InnerRun) -> None:
+    """A latency above its ceiling is still a regression, in a second recipe of the case too; the table has OOM."""
+    assert out_of_memory.verdict("speedup", "hasty").outcome == Outcome.REGRESSION, out_of_memory.output
+    assert out_of_memory.subject("hasty").baseline_out_of_memory is not None
+    assert "OOM" in out_of_memory.output
+    assert out_of_memory.output.count("baseline process: load") == 1
+
+
 def test_latency_above_its_ceiling_is_a_regression(red: InnerRun) -> None:
     """A ceiling below what is possible loses the speedup gate with exit code 1, told with figures."""
     verdict = red.verdict("speedup", "hasty")

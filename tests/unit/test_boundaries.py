@@ -89,7 +89,18 @@ def test_whole_path_of_an_import_is_absolute(file: str) -> None:
     [
         (("verdicts", "sequential"), (*HEAVY, "pytest", "pydantic")),
         (
-            ("gates", "cases", "case_files", "record", "timing", "report.table", "progress", "atomic", "proposals"),
+            (
+                "gates",
+                "cases",
+                "case_files",
+                "record",
+                "timing",
+                "report.table",
+                "progress",
+                "atomic",
+                "proposals",
+                "plan",
+            ),
             (*HEAVY, "pytest"),
         ),
         (("plugin", "cli", "run", "offers", "case_edits", "report.html", "report.markdown", "report.console"), HEAVY),

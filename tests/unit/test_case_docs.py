@@ -13,7 +13,7 @@ from nearlossless.case_files import parse_case
 from nearlossless.cases import Case, Generation, Lora, Model, Sampling
 from nearlossless.recipes import Recipe
 from nearlossless.references import Figures, Reference
-from nearlossless.thresholds import Band, Override, Thresholds
+from nearlossless.thresholds import Band, Override, PhaseBudgets, Thresholds
 from nearlossless.waivers import Waiver
 
 PAGE = Path(__file__).parents[2] / "docs" / "cases.md"
@@ -24,6 +24,7 @@ SECTIONS: dict[type[BaseModel], str] = {
     Generation: "`[generation]`",
     Sampling: "`[sampling]`",
     Thresholds: "`[thresholds]`",
+    PhaseBudgets: "Phase budgets",
     Band: "Bands",
     Recipe: "`[recipes.NAME]`",
     Override: "`[overrides.HARDWARE]`",

@@ -18,7 +18,7 @@ from nearlossless.gates import (
     judge_startup,
 )
 from nearlossless.record import InputError, ParityRecord, PictureRecord, ReplayRecord, SizeRecord, StepParity
-from nearlossless.thresholds import Band, Thresholds
+from nearlossless.thresholds import Band, PhaseBudgets, Thresholds
 from nearlossless.timing import PairedLatencies
 from nearlossless.verdicts import Outcome, Verdict
 from nearlossless.worker import ProcessRun
@@ -133,6 +133,21 @@ def test_absolute_memory_turns_at_its_ceiling(process_run: MakeRun, extra: int, 
         Thresholds(max_memory_ratio=1.5, max_peak_gib=2.0),
     )
     assert verdict.outcome is outcome
+
+
+@pytest.mark.parametrize(
+    ("decoding", "outcome"),
+    [(GIB, Outcome.PASS), (GIB + 1, Outcome.REGRESSION), (0, Outcome.NOT_COMPARABLE), (None, Outcome.NOT_COMPARABLE)],
+)
+def test_phase_budget_turns_at_its_ceiling(process_run: MakeRun, decoding: int | None, outcome: Outcome) -> None:
+    """A phase with a budget may be as high as that, one that was not told is never green, and others are not judged."""
+    run = process_run(steady_bytes=2 * GIB)
+    found = {} if decoding is None else {"text encoding": 2 * GIB, "denoising": 2 * GIB, "decoding": decoding}
+    compiled = run.model_copy(update={"peaks": run.peaks.model_copy(update={"steady_phase_bytes": found})})
+    thresholds = Thresholds(max_memory_ratio=1.5, max_phase_peak_gib=PhaseBudgets(decoding=1.0))
+    verdict = judge_memory(run, compiled, thresholds)
+    assert verdict.outcome is outcome
+    assert [check.name for check in verdict.checks] == ["steady peak / baseline's", "peak, decoding"]
 
 
 def test_absolute_budget_does_not_excuse_a_missing_ratio(process_run: MakeRun) -> None:

@@ -107,6 +107,8 @@ def test_reason_has_some_length() -> None:
         ("max_latency_s", 1.0, 1.0, False),
         ("max_latency_s", 0.9, 1.0, False),
         ("live.min_ssim", 0.8, 0.9, True),
+        ("max_phase_peak_gib.decoding", 20.1, 20.0, True),
+        ("max_phase_peak_gib.decoding", 20.0, 20.0, False),
         ("live.min_ssim", 0.9, 0.9, False),
         ("live.min_ssim", 0.95, 0.9, False),
         ("live.pictures", 9, 8, False),

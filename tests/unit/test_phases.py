@@ -1,22 +1,27 @@
 """Where the time of a call goes, and that looking changes nothing."""
 
+import os
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import torch
 
 from nearlossless.cases import Case
 from nearlossless.gates import judge_speedup
 from nearlossless.measuring.speed import measure_phases
+from nearlossless.memory import SINCE_START, Kind, Peak, ResidentPeak
 from nearlossless.pipelines.drawing import draw
 from nearlossless.pipelines.loading import build_baseline
-from nearlossless.pipelines.phases import phase_times
+from nearlossless.pipelines.phases import phase_peaks, phase_times
 from nearlossless.pipelines.requests import batches, requests
 from nearlossless.pipelines.watching import watched
 from nearlossless.record import PhaseTimes, Speeds
 from nearlossless.thresholds import Thresholds
 from nearlossless.timing import PairedLatencies
 from nearlossless.verdicts import Outcome
+
+MIB = 1024**2
 
 
 @pytest.fixture(scope="module")
@@ -108,3 +113,74 @@ def test_regression_tells_its_phase(miniature_case: Case) -> None:
     assert (red.outcome, green.outcome) == (Outcome.REGRESSION, Outcome.PASS)
     assert "by phase text encoding 1x, denoising 0.5x, decoding 1x" in red.reason
     assert "by phase" not in green.reason
+
+
+class CountingMeter:
+    """A meter that an allocation raises by as much as it is told, until the next reset."""
+
+    def __init__(self, kind: Kind = "allocated") -> None:
+        self.kind, self.peak = kind, 0
+
+    def allocate(self, size: int) -> None:
+        """Use and give back memory."""
+        self.peak = max(self.peak, size)
+
+    def reset(self) -> None:
+        """Start over."""
+        self.peak = 0
+
+    def read(self) -> Peak:
+        """The peak since then."""
+        return Peak(kind=self.kind, gated_bytes=self.peak)
+
+
+PLANTED = {"text encoding": 300, "denoising": 200, "decoding": 100}
+
+
+def planted(baseline: Any, meter: CountingMeter, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let each phase of the pipeline allocate something of its own."""
+    owners = {"text encoding": baseline, "denoising": baseline.transformer, "decoding": baseline.vae}
+    methods = {"text encoding": "encode_prompt", "denoising": "forward", "decoding": "decode"}
+
+    def allocating(original: Any, size: int) -> Any:
+        def call(*arguments: Any, **options: Any) -> Any:
+            meter.allocate(size)
+            return original(*arguments, **options)
+
+        return call
+
+    for phase, owner in owners.items():
+        method = methods[phase]
+        monkeypatch.setattr(owner, method, allocating(getattr(owner, method), PLANTED[phase]))
+
+
+def test_peaks_are_those_of_their_phases(baseline: Any, tiny_case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each phase has the peak of what it allocates itself, although earlier ones are higher."""
+    meter = CountingMeter()
+    planted(baseline, meter, monkeypatch)
+    assert phase_peaks(baseline, tiny_case.generation, batches(tiny_case.generation)[0], meter) == PLANTED
+
+
+def test_peak_that_cannot_be_reset_is_no_phase(baseline: Any, tiny_case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the system cannot reset a peak, or a callable has no such methods, no phase is told."""
+    first = batches(tiny_case.generation)[0]
+    meter = CountingMeter(SINCE_START)
+    planted(baseline, meter, monkeypatch)
+    assert phase_peaks(baseline, tiny_case.generation, first, meter) == {}
+    assert phase_peaks(lambda **_: None, tiny_case.generation, first, CountingMeter()) == {}
+
+
+@pytest.mark.skipif(not os.access("/proc/self/clear_refs", os.W_OK), reason="the system cannot reset peaks")
+def test_resident_memory_is_attributed_to_its_phase(
+    baseline: Any, tiny_case: Case, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """256 MiB that only the decoder touches stand in the decoder's resident peak, not in the others'."""
+    decode = baseline.vae.decode
+
+    def large(*arguments: Any, **options: Any) -> Any:
+        torch.ones(256 * MIB, dtype=torch.uint8)
+        return decode(*arguments, **options)
+
+    monkeypatch.setattr(baseline.vae, "decode", large)
+    found = phase_peaks(baseline, tiny_case.generation, batches(tiny_case.generation)[0], ResidentPeak())
+    assert found["decoding"] - max(found["text encoding"], found["denoising"]) > 200 * MIB

@@ -3,16 +3,28 @@
 import contextlib
 import io
 import queue
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from nearlossless.backends import BackendError
-from nearlossless.cases import Case
+from nearlossless.cases import Case, CaseError
+from nearlossless.gates import GIB, judge_memory
+from nearlossless.measuring.fresh_processes import measure_processes
+from nearlossless.memory import is_out_of_memory
 from nearlossless.processes import WorkerError, _follow, cache_environment, run_worker
+from nearlossless.progress import Progress
 from nearlossless.recipes import Recipe
-from nearlossless.worker import STEADY_CALLS, Job
+from nearlossless.record import PHASES
+from nearlossless.selection import Subject
+from nearlossless.thresholds import Thresholds
+from nearlossless.verdicts import Outcome
+from nearlossless.worker import STEADY_CALLS, Job, ProcessRun
+
+MakeSubject = Callable[..., Subject]
 
 LIMIT_S = 120.0
 BACKENDS = """
@@ -22,6 +34,9 @@ def noisy(pipeline):
     print("this is no event")
     os.write(1, b"neither is this")
     raise RuntimeError("the kernel is missing")
+
+def identity(pipeline):
+    return pipeline
 
 def leaves(pipeline):
     os._exit(3)
@@ -53,7 +68,72 @@ def test_worker_reports_phases_and_figures(quick_case: Case) -> None:
     assert len(result.steady_s) == STEADY_CALLS
     assert min([result.load_s, result.first_call_s, *result.steady_s]) > 0
     assert result.peaks.steady_bytes > 0
+    assert all(result.peaks.steady_phase_bytes[name] > 0 for name in PHASES)
     assert result.effect is None
+
+
+OUT_OF_MEMORY = """
+import nearlossless.pipelines.compiling
+import nearlossless.pipelines.loading
+import torch
+
+build = nearlossless.pipelines.loading.build_baseline
+
+
+def build_and_fail(*arguments, **options):
+    build(*arguments, **options)
+    raise torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 20 MiB")
+
+
+# The worker's own baseline alone: recipes are built by another module's name for it.
+nearlossless.pipelines.loading.build_baseline = build_and_fail
+"""
+
+
+@pytest.fixture
+def _full_gpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every process started from now on runs out of memory while it builds a baseline."""
+    (tmp_path / "sitecustomize.py").write_text(OUT_OF_MEMORY, encoding="utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("_full_gpu")
+def test_baseline_out_of_memory_leaves_the_recipe_measured(
+    quick_case: Case, backends: str, make_subject: MakeSubject, silent: Progress, tmp_path: Path
+) -> None:
+    """The memory gate shows OOM and judges by the absolute budget alone, on both of its sides, and once a case."""
+    subject = make_subject(quick_case, Recipe(backend=f"{backends}:identity"))
+    known: dict[tuple[str, str], ProcessRun | str] = {}
+    runs = measure_processes(subject, tmp_path / "cache", silent, known)
+    assert runs.baseline is None
+    assert runs.baseline_out_of_memory == "load: CUDA out of memory. Tried to allocate 20 MiB"
+    assert known == {(quick_case.name, "cpu"): runs.baseline_out_of_memory}
+    assert subject.baseline_does_not_fit is None
+    subject.baseline_ran_out_of_memory(runs.baseline_out_of_memory)
+    reason, used_gib = subject.baseline_does_not_fit, runs.cold.peaks.steady_bytes / GIB
+    outcomes = []
+    for budget in (used_gib * 1.01, used_gib * 0.99, None):
+        thresholds = Thresholds(max_memory_ratio=1.5, max_peak_gib=budget)
+        verdict = judge_memory(runs.baseline, runs.cold, thresholds, baseline_does_not_fit=reason)
+        assert "OOM" in verdict.checks[0].note
+        outcomes.append(verdict.outcome)
+    assert outcomes == [Outcome.PASS, Outcome.REGRESSION, Outcome.NOT_COMPARABLE]
+
+
+@pytest.mark.parametrize("kind", [torch.cuda.OutOfMemoryError, RuntimeError])
+def test_out_of_memory_is_seen_behind_other_errors(kind: type[RuntimeError]) -> None:
+    """The cause counts however it was wrapped, and another error whose text speaks of memory does not."""
+
+    def load() -> None:
+        try:
+            raise kind("CUDA out of memory")
+        except RuntimeError as error:
+            raise CaseError(f"while loading: {error}") from None
+
+    with pytest.raises(CaseError) as caught:
+        load()
+    assert is_out_of_memory(caught.value) == (kind is torch.cuda.OutOfMemoryError)
 
 
 @pytest.mark.slow

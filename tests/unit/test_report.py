@@ -357,6 +357,27 @@ def test_baseline_that_does_not_fit_is_shown(full_record: Record, render: Callab
     assert "does not fit" in render(full_record)
 
 
+def test_baseline_out_of_memory_is_shown(full_record: Record) -> None:
+    """A baseline that was tried and ran out of memory is OOM in every row, as in published tables."""
+    subject = full_record.subjects[0]
+    subject.baseline_out_of_memory, subject.baseline_process = "load: CUDA out of memory", None
+    subject.speeds.baseline_s, subject.speeds.baseline_phases = [], []
+    assert {row.cells()[1] for row in performance_rows(subject) if row.is_measured} == {"OOM"}
+
+
+def test_peaks_by_phase_stand_below_the_peak(full_record: Record) -> None:
+    """Each phase that was told has a row in GiB, and so has the estimate of a GPU gate."""
+    subject = full_record.subjects[0]
+    labels_before = {row.label for row in performance_rows(subject) if row.is_measured}
+    assert subject.cold_process is not None
+    subject.cold_process.peaks.steady_phase_bytes.update({"denoising": 1024**3, "decoding": 2 * 1024**3})
+    subject.estimated_gib = (28.525, 21.072)
+    rows = {row.label: row.cells() for row in performance_rows(subject) if row.is_measured}
+    assert set(rows) - labels_before == {"Peak, denoising", "Peak, decoding", "Peak, estimated before"}
+    assert rows["Peak, denoising"][2] == "1.000 GiB"
+    assert rows["Peak, estimated before"][1:3] == ("28.525 GiB", "21.072 GiB")
+
+
 def test_page_shows_what_the_recipe_did(full_record: Record) -> None:
     """Compiled graphs, quantized layers by component and the backend's kernels stand in the page's details."""
     page = render_html(full_record)

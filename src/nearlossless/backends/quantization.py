@@ -31,9 +31,14 @@ def quantize(module: nn.Module, scheme: str) -> None:
     makers = {FLOAT8: _float8, INT8: _int8}
     if scheme not in makers:
         raise BackendError(f"quantization: unknown scheme '{scheme}'; known are {', '.join(makers)}")
-    layers = _layers(module, with_modulation=scheme == FLOAT8)
+    layers = layers_of(module, scheme)
     if layers:
         makers[scheme](module, layers)
+
+
+def layers_of(module: nn.Module, scheme: str) -> set[nn.Linear]:
+    """Which linears of a module "float8" or "int8" quantizes; it may lie on the meta device."""
+    return _layers(module, with_modulation=scheme == FLOAT8)
 
 
 def quantized_layers(module: nn.Module) -> int:

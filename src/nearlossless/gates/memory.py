@@ -2,7 +2,7 @@
 
 from nearlossless.memory import SINCE_START
 from nearlossless.thresholds import Thresholds
-from nearlossless.verdicts import Outcome, Verdict, at_most, found, verdict
+from nearlossless.verdicts import Check, Outcome, Verdict, at_most, found, verdict
 from nearlossless.worker import ProcessRun
 
 GIB = 1024**3
@@ -30,4 +30,14 @@ def judge_memory(
         peak_gib = used / GIB if used > 0 else None
         note = f"{compiled.peaks.kind} bytes"
         checks.append(at_most("steady peak", peak_gib, thresholds.max_peak_gib, unit="GiB", note=note))
-    return verdict("memory", checks)
+    return verdict("memory", checks + _phase_checks(compiled, thresholds))
+
+
+def _phase_checks(compiled: ProcessRun, thresholds: Thresholds) -> list[Check]:
+    """Each phase that has a budget; a phase that could not be told from the others is never green."""
+    checks, measured = [], compiled.peaks.steady_phase_bytes
+    for phase, budget in thresholds.max_phase_peak_gib.model_dump(exclude_none=True).items():
+        name = phase.replace("_", " ")
+        peak_gib = measured[name] / GIB if measured.get(name, 0) > 0 else None
+        checks.append(at_most(f"peak, {name}", peak_gib, budget, unit="GiB", note=f"{compiled.peaks.kind} bytes"))
+    return checks

@@ -8,7 +8,7 @@ from nearlossless.backends import BackendError
 from nearlossless.backends.nexfort_probe import TRIED, check, tasks_of
 from nearlossless.environment import environment_variables
 from nearlossless.measuring import BaselineError
-from nearlossless.processes import WorkerError, cache_environment, run_worker
+from nearlossless.processes import BaselineOutOfMemory, WorkerError, cache_environment, run_worker
 from nearlossless.progress import Progress
 from nearlossless.recipes import Recipe
 from nearlossless.selection import Subject
@@ -20,18 +20,19 @@ class ProcessRuns:
     """The baseline, where it fits, and the compiled pipeline, each in fresh processes."""
 
     baseline: ProcessRun | None
+    baseline_out_of_memory: str | None  # what it said when it ran out of the GPU's
     cold: ProcessRun
     warm: ProcessRun
 
 
 def measure_processes(
-    subject: Subject, cache: Path, progress: Progress, baselines: dict[tuple[str, str], ProcessRun]
+    subject: Subject, cache: Path, progress: Progress, baselines: dict[tuple[str, str], ProcessRun | str]
 ) -> ProcessRuns:
     """
     Run baseline, cold and warm processes one after the other; `cache` is empty before and primed after.
 
-    `baselines` keeps the baseline's run of each case and device, which all its recipes share. Where the baseline does
-    not fit, it is not run.
+    `baselines` keeps the baseline's run of each case and device, which all its recipes share, or what it said when it
+    ran out of memory. Where the case says that the baseline does not fit, it is not run.
 
     Raises:
         BaselineError: The baseline's process failed.
@@ -55,9 +56,17 @@ def measure_processes(
     try:
         if subject.baseline_does_not_fit is None and key not in baselines:
             baselines[key] = run("baseline", folder=cache / "baseline", recipe=None, variables={})
+    except BaselineOutOfMemory as error:
+        baselines[key] = str(error)
     except (WorkerError, BackendError) as error:
         raise BaselineError(f"the baseline's own process failed: {error}") from None
     variables = recipe.environment | TRIED
     cold = run("cold", folder=cache, recipe=recipe, variables=variables)
     warm = run("warm", folder=cache, recipe=recipe, variables=variables)
-    return ProcessRuns(baseline=baselines.get(key), cold=cold, warm=warm)
+    baseline = baselines.get(key)
+    return ProcessRuns(
+        baseline=baseline if isinstance(baseline, ProcessRun) else None,
+        baseline_out_of_memory=baseline if isinstance(baseline, str) else None,
+        cold=cold,
+        warm=warm,
+    )

@@ -7,10 +7,11 @@ from typing import Any
 
 from nearlossless.cases import Generation
 from nearlossless.fields import Device
-from nearlossless.pipelines.drawing import call
+from nearlossless.memory import SINCE_START, PeakMeter
+from nearlossless.pipelines.drawing import call, draw_batch
 from nearlossless.pipelines.requests import Request
 from nearlossless.pipelines.watching import watched
-from nearlossless.record import PhaseTimes
+from nearlossless.record import PHASES, PhaseTimes
 
 DENOISING, STEP, DECODING, END = "denoising", "step", "decoding", "end"
 
@@ -91,3 +92,50 @@ def _times(marks: list[tuple[str, float]]) -> PhaseTimes | None:
         later_steps_s=[after - before for before, after in pairwise(steps)],
         decoding_s=end - decoding,
     )
+
+
+class _PhasePeaks:
+    """Reads and resets a meter wherever a phase ends; of a phase that comes twice the higher peak counts."""
+
+    def __init__(self, meter: PeakMeter, first: str) -> None:
+        self._meter, self._phase = meter, first
+        self.kind, self.bytes = "", dict[str, int]()
+        meter.reset()
+
+    def begin(self, phase: str) -> None:
+        """End the phase so far."""
+        peak = self._meter.read()
+        self.kind = peak.kind
+        self.bytes[self._phase] = max(self.bytes.get(self._phase, 0), peak.gated_bytes)
+        self._phase = phase
+        self._meter.reset()
+
+
+def phase_peaks(pipeline: Any, generation: Generation, batch: Sequence[Request], meter: PeakMeter) -> dict[str, int]:
+    """
+    Draw a batch once and tell the peak bytes of each phase; what stays resident all the time counts in each.
+
+    On CUDA the GPU is waited for where a phase ends: no call that is timed may be measured so.
+
+    Returns:
+        By the names of `PHASES`; empty for a user's own callable without such methods, for one that does not call
+        each, and where the system cannot reset a peak.
+
+    Raises:
+        BackendError: The pipeline does not draw.
+    """
+    text, denoising, decoding = PHASES
+    if not all(callable(getattr(owner, name, None)) for owner, name in _marked(pipeline)):
+        return {}
+    peaks = _PhasePeaks(meter, text)
+    with (
+        watched(pipeline, "encode_prompt", after=lambda: peaks.begin(denoising)),
+        watched(pipeline.vae, "decode", before=lambda *_, **__: peaks.begin(decoding)),
+    ):
+        draw_batch(pipeline, generation, batch)
+    peaks.begin("")
+    return peaks.bytes if peaks.bytes.keys() == set(PHASES) and peaks.kind != SINCE_START else {}
+
+
+def _marked(pipeline: Any) -> list[tuple[Any, str]]:
+    return [(pipeline, "encode_prompt"), (getattr(pipeline, "vae", None), "decode")]

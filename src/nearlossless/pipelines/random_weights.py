@@ -32,7 +32,7 @@ def _spread(config: Any, part: nn.Module, path: str, shape: torch.Size) -> float
     return 1 / math.sqrt(inputs)
 
 
-def _stays_float32(module: nn.Module, path: str, dtype: torch.dtype) -> bool:
+def stays_float32(module: nn.Module, path: str, dtype: torch.dtype) -> bool:
     """Whether from_pretrained would leave a parameter in float32, as T5's `wo` in fp16."""
     from transformers import PreTrainedModel
 
@@ -63,7 +63,7 @@ def materialize(module: nn.Module, *, device: str, dtype: torch.dtype, seed: int
             if empty is None:
                 continue
             if empty not in made:
-                kept = torch.float32 if _stays_float32(module, path, dtype) else dtype
+                kept = torch.float32 if stays_float32(module, path, dtype) else dtype
                 weight = torch.empty(empty.shape, dtype=kept, device=device)
                 if weight.dim() > 1:
                     weight.normal_(0.0, _spread(config, part, path, weight.shape), generator=generator)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from nearlossless.cases import Case, CaseError
+from nearlossless.cases import MINIATURE, Case, CaseError
 from nearlossless.fields import Device
 from nearlossless.miniature import PIPELINE as MINIATURE_PIPELINE
 
@@ -23,6 +23,28 @@ CLIP_END_IS_HIGHEST = 2  # this eos_token_id makes CLIP pool at the token of the
 def architecture_names() -> list[str]:
     """Names of the shipped architectures."""
     return sorted(folder.parent.name for folder in ARCHITECTURES.glob(f"*/{INDEX}"))
+
+
+def configuration_folder(case: Case) -> Path:
+    """
+    Where configuration files of a case lie on this machine, whether its weights are here or not.
+
+    Raises:
+        CaseError: Nowhere: a hub name in a case that is not named as a shipped architecture.
+    """
+    if case.model.weights == "synthetic":
+        return architecture_folder(case)
+    if case.model.source == MINIATURE:
+        return MINIATURE_PIPELINE
+    folder = Path(case.model.source).expanduser()
+    if (folder / INDEX).is_file():
+        return folder
+    if case.name in architecture_names():
+        return ARCHITECTURES / case.name
+    raise CaseError(
+        f"case '{case.name}': there are no configuration files to count weights from: '{case.model.source}' is no local"
+        f" folder, and the case has none of the names {', '.join(architecture_names())}"
+    )
 
 
 def architecture_folder(case: Case) -> Path:
@@ -151,6 +173,30 @@ def _empty_parts(folder: Path, index: dict[str, Any]) -> dict[str, Any]:
             encoder = parts.get(name.replace("tokenizer", "text_encoder"))
             parts[name] = _build_tokenizer(path, class_name, encoder)
     return parts
+
+
+def empty_models(folder: Path) -> dict[str, Any]:
+    """
+    The models that a folder of configurations describes, by component, without memory for their weights.
+
+    Args:
+        folder: With a `model_index.json`; weights may lie in it, and are not read.
+
+    Raises:
+        CaseError: The files are missing, or describe nothing that can be built.
+    """
+    from diffusers import ModelMixin
+    from transformers import PreTrainedModel
+
+    path, found = folder / INDEX, dict[str, Any]()
+    for name, entry in _read(path).items():
+        is_model = isinstance(entry, list) and len(entry) == 2 and entry[1] is not None and name.isidentifier()
+        if is_model and (folder / name / "config.json").is_file():
+            cls = _find_class(path, *entry, ModelMixin, PreTrainedModel)
+            found[name] = _build_empty(cls, folder / name / "config.json")
+    if not found:
+        raise CaseError(f"{path}: names no model with a configuration beside it")
+    return found
 
 
 def build_synthetic(case: Case, device: Device, *, on_component: Callable[[str, Any], None] | None = None) -> Any:

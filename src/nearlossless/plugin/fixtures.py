@@ -71,9 +71,15 @@ def process_runs(
     request: pytest.FixtureRequest,
 ) -> ProcessRuns:
     """Baseline (where it fits), cold and warm start, each in a fresh process, while no session pipeline is resident."""
+    from nearlossless.measuring.estimating import estimate_peaks
     from nearlossless.measuring.fresh_processes import measure_processes
 
+    if subject.device == "cuda":
+        subject_record.estimated_gib = estimate_peaks(subject, progress)
     runs = measure_processes(subject, cache_folder, progress, request.config.stash[RUN].baseline_processes)
+    if runs.baseline_out_of_memory is not None:
+        subject.baseline_ran_out_of_memory(runs.baseline_out_of_memory)
+        subject_record.baseline_out_of_memory = runs.baseline_out_of_memory
     subject_record.baseline_process, subject_record.cold_process = runs.baseline, runs.cold
     subject_record.warm_process = runs.warm
     fingerprint = (runs.baseline or runs.cold).fingerprint
@@ -108,7 +114,7 @@ def other_stack(
 
 @pytest.fixture(scope="session")
 def baseline_pipeline(subject: Subject, subject_record: SubjectRecord, progress: Progress) -> Any:
-    """The case as diffusers runs it; built once per (case, recipe). None where the case says that it does not fit."""
+    """The case as diffusers runs it; built once per (case, recipe). None where it does not fit."""
     if subject.baseline_does_not_fit is not None:
         return None
     from nearlossless.pipelines.loading import build_baseline, fingerprint_of

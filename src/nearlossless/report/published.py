@@ -4,9 +4,17 @@ from dataclasses import dataclass, replace
 
 from nearlossless.record import SubjectRecord
 from nearlossless.references import Figures, Reference
-from nearlossless.report.table import END_TO_END, FIRST_CALL, ITERATION_SPEED, PEAK_MEMORY, WARM_FIRST_CALL, Metric, Row
+from nearlossless.report.table import (
+    END_TO_END,
+    FIRST_CALL,
+    ITERATION_SPEED,
+    OUT_OF_MEMORY,
+    PEAK_MEMORY,
+    WARM_FIRST_CALL,
+    Metric,
+    Row,
+)
 
-OUT_OF_MEMORY = "OOM"
 _FIELDS: dict[Metric, str] = {
     ITERATION_SPEED: "steps_per_s",
     replace(END_TO_END, digits=2): "latency_s",  # sources print hundredths of a second

@@ -9,7 +9,7 @@ from nearlossless.worker import ProcessRun
 
 _LARGE_CHANGE = 10.0  # beyond this, tenths of a percent say nothing
 HEADINGS = ("", "baseline", "compiled", "change")
-DOES_NOT_FIT = "does not fit"
+DOES_NOT_FIT, OUT_OF_MEMORY = "does not fit", "OOM"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,11 +74,13 @@ class Metric:
 ITERATION_SPEED = Metric("Iteration speed", "it/s")
 END_TO_END = Metric("End-to-end time", "s", 3)
 PEAK_MEMORY = Metric("Peak memory", "GiB", 3)
+ESTIMATED_PEAK = Metric("Peak, estimated before", "GiB", 3)
 FIRST_CALL = Metric("First call", "s")
 WARM_FIRST_CALL = Metric("Warm first call", "s")
 COLD_START = Metric("Cold start", "s")
 WARM_START = Metric("Warm start", "s")
 PHASE_METRICS = {name: Metric(name.capitalize(), "s", 3) for name in PHASES}
+PEAK_METRICS = {name: Metric(f"Peak, {name}", "GiB", 3) for name in PHASES}
 
 
 def _end_to_end_s(pairs_s: list[float], process: ProcessRun | None) -> float | None:
@@ -101,9 +103,19 @@ def _start_s(run: ProcessRun | None) -> float | None:
     return run.load_s + run.first_call_s if run else None
 
 
+def _phase_gib(run: ProcessRun | None, phase: str) -> float | None:
+    return run.peaks.steady_phase_bytes[phase] / GIB if run and phase in run.peaks.steady_phase_bytes else None
+
+
+def _no_baseline(subject: SubjectRecord) -> str:
+    if subject.baseline_out_of_memory is not None:
+        return OUT_OF_MEMORY
+    return "-" if subject.baseline_does_not_fit is None else DOES_NOT_FIT
+
+
 def performance_rows(subject: SubjectRecord) -> list[Row]:
     """
-    Iteration speed, end-to-end time and its phases, peak memory, cold and warm first call, cold and warm start.
+    Iteration speed, end-to-end time, peak memory, both also by phase, cold and warm first call, cold and warm start.
 
     Times are of one call, which draws the case's `batch_size` of pictures.
     """
@@ -117,6 +129,8 @@ def performance_rows(subject: SubjectRecord) -> list[Row]:
             base.peaks.steady_bytes / GIB if base else None,
             cold.peaks.steady_bytes / GIB if cold else None,
         ),
+        *((PEAK_METRICS[name], _phase_gib(base, name), _phase_gib(cold, name)) for name in PHASES),
+        (ESTIMATED_PEAK, *(subject.estimated_gib or (None, None))),
         (FIRST_CALL, base_first_s, cold.first_call_s if cold else None),
         (WARM_FIRST_CALL, base_first_s, warm.first_call_s if warm else None),
         (COLD_START, _start_s(base), _start_s(cold)),
@@ -124,5 +138,5 @@ def performance_rows(subject: SubjectRecord) -> list[Row]:
     ]
     calls = speeds.baseline_phases, speeds.compiled_phases
     figures[2:2] = [(PHASE_METRICS[name], _phase_s(calls[0], name), _phase_s(calls[1], name)) for name in PHASES]
-    missing = "-" if subject.baseline_does_not_fit is None else DOES_NOT_FIT
+    missing = _no_baseline(subject)
     return [metric.row(baseline, compiled, no_baseline=missing) for metric, baseline, compiled in figures]
