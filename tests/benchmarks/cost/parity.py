@@ -46,7 +46,8 @@ def measure_parity_cost(rounds: int) -> dict[str, Any]:
     def parity() -> None:
         recordings[:] = [record_baseline(baseline, subject.case)]
         found = measure_parity(recordings[0], compiled, subject, SILENT)
-        assert found.problem is None and len(found.steps) == subject.case.generation.parity_steps
+        assert found.problem is None
+        assert len(found.steps) == subject.case.generation.parity_steps
 
     def replay() -> None:
         assert measure_replay(recordings[0], compiled, subject, SILENT).problem is None

@@ -69,7 +69,7 @@ def render(found: dict[str, Any]) -> str:
         "",
         "## Step parity and replay",
         "",
-        f"The miniature on the CPU under `inductor`, {parity['steps']} steps, parity at {parity['parity_steps']} of them",
+        f"The miniature on the CPU under `inductor`, parity at {parity['parity_steps']} of {parity['steps']} steps,",
         "with the recording of the baseline's picture included, in units of one generation of the baseline: at most",
         f"{MOST_PARITY}. The replay draws from the same recording. {rounds} rounds.",
         "",
