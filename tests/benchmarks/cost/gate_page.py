@@ -7,7 +7,7 @@ from tests.benchmarks.cost.gate_runs import GATES, OURS, THEIRS
 
 ANSWERS = {
     "memory": (
-        "steady peak of each pipeline alone in a fresh process, load and first call apart; proof that code was compiled",
+        "steady peak of each pipeline alone in a fresh process, load and first call apart; proof that it was compiled",
         "peak of the whole process, imports and compiling included",
     ),
     "startup": (
@@ -19,8 +19,7 @@ ANSWERS = {
         "12 sizes compile nothing",
     ),
     "quality": (
-        "step parity at 14 steps, replay, worst tile, levels, colour and CLIP of 8 pictures, live and stored;"
-        " the baseline is still itself",
+        "step parity, replay, worst tile, levels, colour and CLIP of 8 pictures, live and stored",
         "mean SSIM and CLIP of 8 pictures, live",
     ),
     "speedup": (
@@ -65,10 +64,10 @@ def render(found: dict[str, Any]) -> str:
     lines = [
         "# What the gate costs beside plain tests",
         "",
-        "Written by `tox run -e bench-gate-cost`: the miniature under `inductor` on the CPU, all five gates of this suite",
-        "(A) and the same questions as plain pytest tests (B), each of which builds its own pipelines and takes fixed",
-        "rounds: `tests/benchmarks/cost/plain`. Every run is a pytest of its own whose caches are empty at its start;",
-        f"within a run, caches are shared. Medians of runs in the order {order}.",
+        "Written by `tox run -e bench-gate-cost`: the miniature under `inductor` on the CPU, all five gates of this",
+        "suite (A) and the same questions as plain pytest tests (B), each of which builds its own pipelines and takes",
+        "fixed rounds: `tests/benchmarks/cost/plain`. Every run is a pytest of its own whose caches are empty at its",
+        f"start; within a run, caches are shared. Medians of runs in the order {order}.",
         f"Measured on {found['cpu']}, {found['threads']} threads, torch {found['torch']}.",
         "",
         "| gate | nearlossless s | plain s | nearlossless answers | plain answers |",
@@ -76,15 +75,15 @@ def render(found: dict[str, Any]) -> str:
         *(f"| {gate} | {ours[gate]:.1f} | {theirs[gate]:.1f} | {' | '.join(ANSWERS[gate])} |" for gate in GATES),
         f"| whole run | {total_s:.1f} | {theirs['total']:.1f} | {found['ratio']:.2f} times the plain tests | |",
         "",
-        f"Whole runs, in their order, in seconds: {totals}. What several gates share (the fresh processes, the session's",
-        "two pipelines) is counted for the first that asks for it. Whole runs also hold the start of Python, imports,",
+        f"Whole runs, in their order, in seconds: {totals}. What several gates share (the fresh processes, the two",
+        "pipelines) is counted for the first that asks for it. Whole runs also hold the start of Python, imports,",
         "collection and, for nearlossless, the reports.",
         "",
         "## Where our time goes",
         "",
-        f"Calls of pipelines, compiling among them, take {found['share_of_calls']:.0%} of the whole run by the record's",
-        "own figures; the rest is imports, loading, compiling of the session's pipeline, the calls that the record has no",
-        "seconds for (first pictures, step parity, replay, warm-up, baseline at other sizes), scores and reports.",
+        f"Calls of pipelines, compiling among them, take {found['share_of_calls']:.0%} of the whole run by the",
+        "record's own figures. The rest is imports, loading, scores and reports, and calls that the record has no seconds for:",
+        "the session's first pictures and compiling, step parity, replay, warm-up, and the baseline at other sizes.",
         "",
         "| recorded calls | s |",
         "| --- | ---: |",

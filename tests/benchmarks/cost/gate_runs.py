@@ -12,7 +12,7 @@ from pathlib import Path
 from statistics import median
 from time import perf_counter
 from typing import Any
-from xml.etree import ElementTree
+from xml.etree import ElementTree as ET
 
 from nearlossless.miniature import JUDGE, PIPELINE
 from nearlossless.processes import cache_environment
@@ -71,7 +71,7 @@ def _plain(folder: Path) -> list[str]:
 def _gates_s(junit: Path) -> dict[str, float]:
     """By gate: set-up, test and what is torn down after it."""
     found = dict.fromkeys(GATES, 0.0)
-    for test in ElementTree.parse(junit).iter("testcase"):  # noqa: S314 - written by pytest just now
+    for test in ET.parse(junit).iter("testcase"):  # noqa: S314 - written by pytest just now
         name = test.get("name", "")
         gate = next(gate for gate in GATES if gate in name)
         found[gate] += float(test.get("time", 0.0))

@@ -1,5 +1,6 @@
 """Step parity and replay of the miniature under `inductor`, in units of one generation of its baseline."""
 
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -52,9 +53,10 @@ def measure_parity_cost(rounds: int) -> dict[str, Any]:
     def replay() -> None:
         assert measure_replay(recordings[0], compiled, subject, SILENT).problem is None
 
-    taken: dict[str, list[float]] = {"generation_s": [], "parity_s": [], "replay_s": []}
+    calls: dict[str, Callable[[], object]] = {"generation_s": generate, "parity_s": parity, "replay_s": replay}
+    taken: dict[str, list[float]] = {name: [] for name in calls}
     for number in range(rounds + 1):
-        for name, call in zip(taken, (generate, parity, replay), strict=True):
+        for name, call in calls.items():
             spent_s = seconds(call)
             taken[name] += [spent_s] if number else []  # the first round warms up
     units = taken["generation_s"]
