@@ -46,9 +46,9 @@ def run_gates(side: str) -> dict[str, Any]:
         total_s = perf_counter() - start
         sys.stderr.write("".join(text for _, text in told[-2:]))
         found: dict[str, Any] = {"side": side, "exit_code": process.returncode, "total_s": total_s}
-        found["gates_s"] = _gates_s(junit)
+        found["gates_s"] = gates_s(junit)
         if side == OURS:
-            found["phases_s"] = _phases_s(told, total_s)
+            found["phases_s"] = phases_s(told, total_s)
             found["drawing"] = drawing(read_record(folder / "report" / RECORD_FILE).subjects[0])
         return found
 
@@ -68,7 +68,7 @@ def _plain(folder: Path) -> list[str]:
     return ["-p", "no:nearlossless", "--rootdir", str(folder / "plain"), *(f"test_{gate}.py" for gate in GATES)]
 
 
-def _gates_s(junit: Path) -> dict[str, float]:
+def gates_s(junit: Path) -> dict[str, float]:
     """By gate: set-up, test and what is torn down after it."""
     found = dict.fromkeys(GATES, 0.0)
     for test in ET.parse(junit).iter("testcase"):  # noqa: S314 - written by pytest just now
@@ -84,7 +84,7 @@ def _as_it_comes(descriptor: int, start: float) -> Iterator[tuple[float, str]]:
         yield perf_counter() - start, chunk.decode(errors="replace")
 
 
-def _phases_s(told: list[tuple[float, str]], total_s: float) -> dict[str, float]:
+def phases_s(told: list[tuple[float, str]], total_s: float) -> dict[str, float]:
     """From each sign of life to the next one; before the first, Python starts and tests are collected."""
     found: dict[str, float] = defaultdict(float)
     phase, since = "start of Python and pytest", 0.0
