@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from nearlossless.record import Record, StepParity, SubjectRecord
+from nearlossless.report.noise import FLOOR_HEADINGS, floor_line, floor_rows
 from nearlossless.report.published import labels, published
 from nearlossless.report.table import HEADINGS, performance_rows
 
@@ -37,6 +38,8 @@ def _view(subject: SubjectRecord) -> dict[str, Any]:
         ],
         "published": columns,
         "parity": [_parity_row(step) for step in subject.parity.steps],
+        "floor": floor_rows(subject),
+        "floor_line": floor_line(subject),
         "pictures": sorted(subject.pictures, key=lambda p: p.live.worst_tile_ssim if p.live else 0.0),
     }
 
@@ -62,5 +65,6 @@ def render_html(record: Record) -> str:
         subjects=[_view(subject) for subject in record.subjects],
         headings=HEADINGS,
         parity_headings=list(_PARITY),
+        floor_headings=FLOOR_HEADINGS,
     )
     return page
