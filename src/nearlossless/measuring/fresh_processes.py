@@ -1,7 +1,9 @@
-"""Baseline, cold and warm start, each in a fresh process."""
+"""Baseline, cold and warm start, and one from compile artifacts, each in a fresh process."""
 
+import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from nearlossless.backends import BackendError
@@ -22,13 +24,14 @@ class ProcessRuns:
     baseline: ProcessRun | None
     cold: ProcessRun
     warm: ProcessRun
+    artifact: ProcessRun | None = None  # where the recipe asks for it
 
 
 def measure_processes(
     subject: Subject, cache: Path, progress: Progress, baselines: dict[tuple[str, str], ProcessRun]
 ) -> ProcessRuns:
     """
-    Run baseline, cold and warm processes one after the other; `cache` is empty before and primed after.
+    Run baseline, cold, warm and artifact processes one after the other; `cache` is empty before and primed after.
 
     `baselines` keeps the baseline's run of each case and device, which all its recipes share. Where the baseline does
     not fit, it is not run.
@@ -38,13 +41,16 @@ def measure_processes(
         WorkerError, BackendError, BackendUnavailable: A compiled process failed, or cannot run here.
     """
 
-    def run(title: str, *, folder: Path, recipe: Recipe | None, variables: Mapping[str, str]) -> ProcessRun:
-        job = Job(case=subject.case, recipe=recipe, device=subject.device)
+    def run(
+        title: str, *, folder: Path, recipe: Recipe | None, variables: Mapping[str, str], **artifacts: Path | None
+    ) -> ProcessRun:
+        job = Job(case=subject.case, recipe=recipe, device=subject.device, **artifacts)
         with progress.phase(f"{title} process"):
             return run_worker(
                 job,
                 environment={**cache_environment(folder), **variables},
                 progress=lambda phase: progress.say(f"{title} process: {phase}"),
+                time_limit_s=subject.case.sampling.startup_limit_s,
             )
 
     recipe, key = subject.recipe, (subject.case.name, subject.device)
@@ -57,7 +63,11 @@ def measure_processes(
             baselines[key] = run("baseline", folder=cache / "baseline", recipe=None, variables={})
     except (WorkerError, BackendError) as error:
         raise BaselineError(f"the baseline's own process failed: {error}") from None
-    variables = recipe.environment | TRIED
-    cold = run("cold", folder=cache, recipe=recipe, variables=variables)
-    warm = run("warm", folder=cache, recipe=recipe, variables=variables)
-    return ProcessRuns(baseline=baselines.get(key), cold=cold, warm=warm)
+    compiled = partial(run, recipe=recipe, variables=recipe.environment | TRIED)
+    # Loading artifacts runs code: they never leave a folder that is this user's alone, and that goes at once.
+    with tempfile.TemporaryDirectory(prefix="nearlossless-") as private:
+        saved = Path(private, "artifacts") if recipe.artifacts else None
+        cold = compiled("cold", folder=cache, save_artifacts=saved)
+        warm = compiled("warm", folder=cache)
+        artifact = compiled("artifact", folder=Path(private, "caches"), load_artifacts=saved) if saved else None
+    return ProcessRuns(baseline=baselines.get(key), cold=cold, warm=warm, artifact=artifact)
