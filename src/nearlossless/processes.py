@@ -28,10 +28,6 @@ class WorkerError(Exception):
     """The process failed, died or ran out of time; the message carries what it last said."""
 
 
-class _OutOfTime(Exception):
-    """The process has used up its time; says in which phase."""
-
-
 def child_environment(extra: Mapping[str, str]) -> dict[str, str]:
     """This process's environment for a child that imports what the parent can import, and what is added to it."""
     return {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path), **extra}
@@ -90,11 +86,6 @@ def run_worker(
         )
         try:
             return _converse(process, job, progress, lambda: max(0.0, deadline - clock()))
-        except _OutOfTime as error:
-            limit = f"{time_limit_s:g} s (sampling.startup_limit_s)"
-            raise WorkerError(
-                f"still in phase '{error}' at the time limit of {limit}\n{tail(stderr)}".strip()
-            ) from None
         except WorkerError as error:
             raise WorkerError(f"{error}\n{tail(stderr)}".strip()) from None
         finally:
@@ -120,7 +111,7 @@ def _converse(
         try:
             event = events.get(timeout=left_s())
         except queue.Empty:
-            raise _OutOfTime(phase) from None
+            raise WorkerError(f"still in phase '{phase}' at the time limit (sampling.startup_limit_s)") from None
         if event is None:
             raise WorkerError(f"the process ended in phase '{phase}' {_exit_code(process)}")
         if "phase" in event:
