@@ -226,7 +226,7 @@ def full_record(identity: PictureIdentity, process_run: Callable[..., ProcessRun
         verdicts=verdicts,
         baseline_process=process_run(),
         cold_process=process_run(),
-        warm_process=process_run(caches={"graphs": CacheUse(hits=7)}),
+        warm_process=process_run(caches={"graphs": CacheUse(hits=7, bypasses=2)}),
         artifact_process=process_run(load_s=1.5),
         speeds=Speeds(baseline_s=[1.0, 1.1, 1.05], compiled_s=[0.7, 0.71, 0.69], baseline_phases=[phase_times()]),
         pictures=[

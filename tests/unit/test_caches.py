@@ -6,7 +6,10 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 
+from nearlossless.artifacts import check_artifacts
+from nearlossless.backends import BackendUnavailable
 from nearlossless.caches import CacheUse
 from nearlossless.processes import cache_environment, child_environment
 
@@ -66,15 +69,20 @@ def test_graph_that_cannot_be_cached_is_compiled_again(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.skipif(not hasattr(torch.compiler, "save_cache_artifacts"), reason="torch before 2.7")
 def test_artifacts_fill_an_empty_cache(tmp_path: Path) -> None:
     """A process with empty caches compiles nothing once it has taken what another saved."""
-    torch = pytest.importorskip("torch", reason="always there")
-    if not hasattr(torch.compiler, "save_cache_artifacts"):
-        return
     lookups(tmp_path / "first", "save", tmp_path / "artifacts")
     loaded = lookups(tmp_path / "second", "load", tmp_path / "artifacts")
     assert {use.compiled for use in loaded.values()} == {0}
     assert loaded["graphs"].hits > 0
+
+
+def test_torch_without_artifacts_is_unavailable(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where torch cannot save artifacts, the recipe is told which torch can."""
+    monkeypatch.delattr(torch.compiler, "save_cache_artifacts", raising=False)
+    with pytest.raises(BackendUnavailable, match=r"torch 2\.7 or newer"):
+        check_artifacts()
 
 
 @pytest.mark.parametrize(("stored", "compiled"), [(None, 4), (3, 3), (9, 4)])

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from tests.scores import scores
 
-from nearlossless.cases import Sampling
 from nearlossless.caches import CacheUse
+from nearlossless.cases import Sampling
 from nearlossless.gates import (
     GIB,
     PARITY,

@@ -2,6 +2,7 @@
 
 import statistics
 
+from nearlossless.caches import CacheUse
 from nearlossless.record import SubjectRecord
 from nearlossless.worker import ProcessRun
 
@@ -21,5 +22,12 @@ def start_rows(subject: SubjectRecord) -> list[tuple[str, ...]]:
 
 def _row(name: str, run: ProcessRun) -> tuple[str, ...]:
     seconds = run.load_s, run.first_call_s, statistics.median(run.steady_s)
-    caches = (str(run.caches.get(cache, "-")) for cache in ("graphs", "autograd"))
+    caches = (_lookups(run.caches.get(cache)) for cache in ("graphs", "autograd"))
     return (name, *(f"{value:.2f} s" for value in seconds), *caches)
+
+
+def _lookups(use: CacheUse | None) -> str:
+    if use is None:
+        return "-"
+    bypasses = f", {use.bypasses} bypasses" if use.bypasses else ""
+    return f"{use.hits} hits, {use.misses} misses{bypasses}"
