@@ -6,13 +6,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from nearlossless.backends import BackendError
+from nearlossless.backends import BackendError, BackendUnavailable
 from nearlossless.case_files import find_case
 from nearlossless.cases import Case, CaseError
+from nearlossless.comparison import batch_scores, batch_tripped
 from nearlossless.environment import Fingerprint
 from nearlossless.fields import Device
-from nearlossless.metrics.pixels import Pixels
-from nearlossless.metrics.scores import compare
 from nearlossless.noise import Movement, NoiseFloor, noise_path, read_noise, with_margin, write_noise
 from nearlossless.progress import Progress
 from nearlossless.record import now
@@ -21,11 +20,13 @@ from nearlossless.sidecars import picture_settings
 from nearlossless.thresholds import Band
 
 if TYPE_CHECKING:
-    from nearlossless.comparison import Draw
+    from PIL import Image
+
     from nearlossless.measuring.benign import Benign
     from nearlossless.pipelines.requests import Batch
 
 REPEATS = 5
+AGAIN = "drawn again"
 # Closer than this to the anchor, the next version of a library would be refused.
 LEAST = Band(min_ssim=0.99, max_p99_difference=2, max_channel_shift=0.5, max_colour_difference=0.005)
 
@@ -71,8 +72,9 @@ def calibrate(baselines: Path, name: str, device: Device, progress: Progress) ->
 
     Raises:
         CaseError: There is no such case, or its baseline cannot be built.
-        BaselineError: The baseline does not draw.
+        BaselineError: The baseline does not draw, or no change could be made; nothing is written.
     """
+    from nearlossless.measuring import BaselineError
     from nearlossless.measuring.benign import benign_changes
     from nearlossless.pipelines.loading import build_baseline, fingerprint_of
     from nearlossless.pipelines.requests import requests
@@ -84,6 +86,9 @@ def calibrate(baselines: Path, name: str, device: Device, progress: Progress) ->
     with tempfile.TemporaryDirectory() as cache, progress.phase("noise floor"):
         changes = list(benign_changes(pipeline, case, device, Path(cache)))
         movements, distinct = measure_noise(pipeline, case, changes, progress)
+    if not any(movement.scores for movement in movements[1:]):
+        problems = "; ".join(f"{movement.change}: {movement.problem}" for movement in movements[1:])
+        raise BaselineError(f"no benign change could be made here, nothing was written: {problems}")
     floor = NoiseFloor(
         created=now(),
         identity=identity.picture,
@@ -103,36 +108,46 @@ def measure_noise(
     pipeline: object, case: Case, changes: "Sequence[Benign]", progress: Progress
 ) -> tuple[list[Movement], list[int]]:
     """
-    How far each change moves each picture, and how many different pictures the repeats of each gave.
+    How far repeating and each change move each picture, and how many different pictures the repeats of each gave.
 
     No picture is kept after its batch.
+
+    Raises:
+        BaselineError: The baseline does not draw.
     """
     from nearlossless.measuring import baseline_drawer
     from nearlossless.pipelines.requests import batches
 
-    draw, movements, distinct = baseline_drawer(pipeline, case), dict[str, Movement](), list[int]()
-    for number, batch in enumerate(batches(case.generation)):
-        live = draw(batch)
-        again = [[picture.tobytes() for picture in draw(batch)] for _ in range(REPEATS - 1)]
-        distinct += [len({picture.tobytes(), *versions}) for picture, *versions in zip(live, *again, strict=True)]
-        anchors = [Pixels(picture) for picture in live]
-        for change in changes:
-            progress.say(f"noise floor: batch {number + 1} of {len(batches(case.generation))}, {change.name}")
-            movement = movements.setdefault(change.name, Movement(change=change.name))
-            _move(movement, change.draw, batch, anchors)
-    return list(movements.values()), distinct
+    draw, again, distinct = baseline_drawer(pipeline, case), Movement(change=AGAIN), list[int]()
+    movements, drawn = [Movement(change=change.name) for change in changes], batches(case.generation)
+    for number, batch in enumerate(drawn):
+        place = f"noise floor: batch {number + 1} of {len(drawn)}"
+        progress.say(place)
+        live, *repeats = [draw(batch) for _ in range(REPEATS)]
+        for picture, *versions in zip(live, *repeats, strict=True):
+            others = {version.tobytes(): version for version in versions if version.tobytes() != picture.tobytes()}
+            distinct.append(1 + len(others))
+            moved = list(others.values()) or [picture]
+            again.scores += batch_scores(moved, [picture] * len(moved))
+        for change, movement in zip(changes, movements, strict=True):
+            progress.begin(f"{place}, {change.name}")
+            _move(movement, change, batch, live)
+    return [again, *movements], distinct
 
 
-def _move(movement: Movement, draw: "Draw", batch: "Batch", anchors: "list[Pixels]") -> None:
-    """Add one batch's scores; a change that cannot be made here keeps none."""
+def _move(movement: Movement, change: "Benign", batch: "Batch", live: "list[Image.Image]") -> None:
+    """Add one batch's scores; a change that cannot be made here, or breaks the picture, keeps none."""
     if movement.problem is not None:
         return
     try:
-        pictures = draw(batch)
-    except BackendError as error:  # an attention kernel that does not know the model, or the GPU
+        pictures = change.draw(batch)
+    except (BackendError, BackendUnavailable) as error:  # an attention kernel that does not know the model, no compiler
         movement.problem, movement.scores = str(error), []
         return
-    movement.scores += [compare(Pixels(picture), anchor) for picture, anchor in zip(pictures, anchors, strict=True)]
+    if tripped := batch_tripped(pictures, live, batch):
+        movement.problem, movement.scores = f"is not benign here: drew {', '.join(tripped)}", []
+        return
+    movement.scores += batch_scores(pictures, live)
 
 
 def proposed_band(floor: NoiseFloor) -> Band:
@@ -157,9 +172,11 @@ def _rounded_up(measured: float | None, least: float | None) -> float:
 
 
 def proposed_lines(floor: NoiseFloor) -> list[str]:
-    """The proposed bands as a case file says them."""
+    """The proposed bands as a case file says them, with the reason that a looser one needs."""
     figures = proposed_band(floor).model_dump(exclude_none=True)
+    because = f"nearlossless calibrate, {floor.created[:10]}: worst tile {floor.worst.min_ssim:.5f}"
     return [
         f'[overrides."{floor.identity.hardware}".thresholds]',
+        f'because = "{because} of {floor.pictures} pictures under benign changes"',
         *(f"{anchor}.{name} = {value:g}" for anchor in ("live", "stored") for name, value in figures.items()),
     ]

@@ -1,4 +1,4 @@
-"""The command line: draw by hand as OneDiff's script does, and take over what a run offers."""
+"""The command line: draw by hand as OneDiff's script does, take over what a run offers, look back over many runs."""
 
 import sys
 from pathlib import Path
@@ -55,6 +55,12 @@ WriteThresholds = Annotated[
 Tighten = Annotated[
     bool, typer.Option("--tighten", help="With --thresholds: also the tighter values that the last runs allow.")
 ]
+
+Store = Annotated[Path, typer.Option(metavar="DIR", help="Folder that pytest's --history was given.")]
+FigureNames = Annotated[list[str], typer.Option("--figure", metavar="NAME", help="Only this figure; repeatable.")]
+Gpu = Annotated[str | None, typer.Option(help="Only devices with this in their name or UUID.")]
+Runs = Annotated[int, typer.Option("--runs", min=1, help="Only the newest so many.")]
+Plot = Annotated[Path | None, typer.Option(metavar="FILE", help="Also draw the figures: .png, .svg or .pdf.")]
 
 
 def fail(message: object) -> typer.Exit:
@@ -156,3 +162,55 @@ def calibrate(
     typer.echo(render_noise(floor, colour=sys.stdout.isatty()))
     typer.echo(f"noise floor: {path}")
     typer.echo("\n".join(["bands that these changes keep, for case.toml:", *(f"    {line}" for line in lines)]))
+
+
+@app.command()
+def history(
+    store: Store,
+    case: Annotated[str | None, typer.Option(help="Only this case.")] = None,
+    recipe: Annotated[str | None, typer.Option(help="Only this recipe.")] = None,
+    gpu: Gpu = None,
+    figure: FigureNames = [],  # noqa: B006 (typer copies it)
+    runs: Runs = 60,
+    plot: Plot = None,
+) -> None:
+    """Print figures over time for each case, recipe and GPU, with the steps and slow drifts found in them."""
+    from nearlossless.history.figures import FIGURES
+    from nearlossless.history.plot import PlotError
+    from nearlossless.history.review import Look, review
+    from nearlossless.history.tracks import Wanted
+
+    if unknown := [name for name in figure if name not in FIGURES]:
+        raise fail(f"--figure {unknown[0]}: is none of {', '.join(FIGURES)}")
+    look = Look(wanted=Wanted(case=case, recipe=recipe, gpu=gpu), figures=figure, runs=runs, plot=plot)
+    try:
+        review(store, look, typer.echo, lambda line: typer.echo(line, err=True), colour=sys.stdout.isatty())
+    except (PlotError, OSError) as error:
+        raise fail(error) from None
+
+
+@app.command()
+def report(
+    record: Annotated[Path, typer.Argument(help="A record.json, a kept record of a store, or a report folder.")],
+    report_dir: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Write summary.md and report.html into this folder.")
+    ] = None,
+    benchmark_json: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write the latency samples as pytest-benchmark does.")
+    ] = None,
+) -> None:
+    """Write reports of a record again, or its latency samples for pytest-benchmark."""
+    from nearlossless.record import RECORD_FILE, RecordError, read_record
+    from nearlossless.report import write_reports
+    from nearlossless.report.benchmark import BenchmarkError, write_benchmark_json
+
+    if report_dir is None and benchmark_json is None:
+        raise fail("nothing to write: give --report-dir or --benchmark-json")
+    try:
+        found = read_record(record / RECORD_FILE if record.is_dir() else record)
+        if report_dir is not None:
+            write_reports(found, report_dir)
+        if benchmark_json is not None:
+            write_benchmark_json(found, benchmark_json)
+    except (BenchmarkError, RecordError, OSError) as error:
+        raise fail(error) from None

@@ -15,11 +15,10 @@ from nearlossless.cases import Case
 from nearlossless.environment import Fingerprint
 from nearlossless.fields import Device
 from nearlossless.proposals import Proposal, proposals, tighter
-from nearlossless.record import RECORD_FILE, Record, RecordError, SubjectRecord, now, read_record
+from nearlossless.record import LARGEST_RECORD, RECORD_FILE, Record, RecordError, SubjectRecord, now, read_record
 from nearlossless.slowdown import max_latency_slowdown
 from nearlossless.verdicts import Outcome
 
-LARGEST_RECORD = 1 << 26
 _GPU_NAME = re.compile(r"^(?!cpu|cuda$)[A-Za-z0-9][A-Za-z0-9 ._()/+-]{1,99}$")
 _CPU_NAME = re.compile(r"^cpu-[a-z0-9_]{1,40}$")
 

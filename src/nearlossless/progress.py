@@ -18,8 +18,12 @@ class Progress:
 
     def say(self, text: str) -> None:
         """One line; what the heartbeat repeats from now on."""
-        self._text, self._since = text, time.monotonic()
+        self.begin(text)
         self._write(text)
+
+    def begin(self, text: str) -> None:
+        """No line of its own, only what the heartbeat repeats from now on."""
+        self._text, self._since = text, time.monotonic()
 
     @contextmanager
     def phase(self, text: str) -> Iterator[None]:

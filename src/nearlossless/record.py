@@ -18,6 +18,7 @@ from nearlossless.worker import ProcessRun
 
 SCHEMA_VERSION: Final = 1
 RECORD_FILE = "record.json"
+LARGEST_RECORD = 1 << 26
 
 
 class RecordError(Exception):
@@ -290,9 +291,20 @@ def read_record(path: Path) -> Record:
         RecordError: Unreadable, not a record, or of another schema version.
     """
     try:
-        return Record.model_validate_json(path.read_bytes())
+        return parse_record(path.read_bytes(), path)
     except OSError as error:
         raise RecordError(f"{path}: cannot be read ({error.strerror})") from None
+
+
+def parse_record(content: bytes, path: Path) -> Record:
+    """
+    The record in the bytes of a file.
+
+    Raises:
+        RecordError: Not a record, or of another schema version; names the file.
+    """
+    try:
+        return Record.model_validate_json(content)
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"])) or "file"

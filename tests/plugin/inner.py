@@ -136,7 +136,8 @@ class Workspace:
 
     def environment(self) -> dict[str, str]:
         """Of inner runs: the user's modules on the path, and one thread, which shared cores serve best."""
-        kept = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
+        strange = ("PYTEST_", "NEARLOSSLESS_HISTORY")
+        kept = {name: value for name, value in os.environ.items() if not name.startswith(strange)}
         return {**kept, "PYTHONPATH": str(self.folder), "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", "NO_COLOR": "1"}
 
     def command(self, *arguments: str, report: Path) -> list[str]:

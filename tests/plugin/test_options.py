@@ -8,7 +8,16 @@ from tests.plugin.inner import IDENTITY, Workspace, case_toml
 from nearlossless.record import read_record
 from nearlossless.verdicts import Outcome
 
-OPTIONS = ("--case", "--recipe", "--backend", "--baselines", "--report-dir", "--require-gpu", "--update-baselines")
+OPTIONS = (
+    "--case",
+    "--recipe",
+    "--backend",
+    "--baselines",
+    "--report-dir",
+    "--history",
+    "--require-gpu",
+    "--update-baselines",
+)
 ON_BOTH = '{ cpu = "float32", cuda = "bfloat16" }'
 FRESH_PROCESS_GATES = ("test_memory", "test_startup")
 TELLS_IMPORTS = """

@@ -93,6 +93,10 @@ def test_whole_path_of_an_import_is_absolute(file: str) -> None:
             (*HEAVY, "pytest"),
         ),
         (("plugin", "cli", "run", "offers", "case_edits", "report.html", "report.markdown", "report.console"), HEAVY),
+        (
+            ("history.review", "history.store", "report.benchmark"),
+            (*HEAVY, "pytest", "scipy", "ruptures", "matplotlib", "pytest_benchmark"),
+        ),
         (("worker", "processes", "baselines", "environment", "selection", "metrics.scores"), (*HEAVY, "pytest")),
         (("evidence", "slowdown", "accepted", "quiet"), (*HEAVY, "pytest")),
     ],

@@ -558,3 +558,157 @@ def test_embeddings_of_quantized_encoders_have_a_ceiling_of_their_own(error: flo
 def test_replay_is_judged_by_each_of_its_findings(changes: dict[str, Any], outcome: Outcome) -> None:
     """Other steps, inputs or pictures are regressions, and a replay that was not made is not green."""
     assert replayed(**changes).outcome is outcome
+
+
+# With its margin this floor allows a worst tile of 0.92, eight levels, and 31.5 dB.
+NOISE = Band(min_ssim=0.96, max_difference=4, min_psnr_db=37.53)
+CHAOTIC = scores(0.95)
+
+
+def noisy(
+    parity: ParityRecord = SOUND,
+    replay: ReplayRecord = ALIKE,
+    thresholds: Thresholds = QUALITY,
+    noise: Band | None = NOISE,
+    **changes: Any,
+) -> Verdict:
+    """The quality gate's answer to one picture with changes, where a noise floor is known."""
+    return judge_quality([picture_record(**changes)], thresholds, parity, replay, noise=noise)
+
+
+@pytest.mark.parametrize("anchor", ["live", "stored"])
+@pytest.mark.parametrize(("similarity", "outcome"), [(0.92, Outcome.PASS), (0.9199, Outcome.REGRESSION)])
+def test_chaos_is_excused_within_the_noise_floor(anchor: str, similarity: float, outcome: Outcome) -> None:
+    """Beyond the band and within the floor's margin a picture passes, just beyond that it is a regression."""
+    changes: dict[str, Any] = {anchor: scores(similarity)}
+    assert noisy(**changes).outcome is outcome
+
+
+def test_excuse_tells_band_and_floor() -> None:
+    """What is excused stands in the reason with the figure, the band's threshold and what the floor allows."""
+    verdict = noisy(live=CHAOTIC, stored=scores(0.96), stored_choice="best of 2 accepted")
+    (live, stored) = [line for line in verdict.reason.splitlines() if "worst-tile SSIM of 'blue ring'" in line]
+    assert "obtained 0.95, required >= 0.99" in live
+    assert "steps and replay are exact, the noise floor allows 0.92" in live
+    assert "best of 2 accepted; beyond the band" in stored
+
+
+def test_picture_within_its_band_needs_no_excuse() -> None:
+    """Nothing is said of noise where the band itself holds."""
+    assert "noise" not in noisy().reason
+
+
+@pytest.mark.parametrize(
+    "unsound",
+    [
+        {"noise": None},
+        {"parity": ParityRecord(steps=[step_parity(ratio=1.6)])},
+        {"parity": ParityRecord()},
+        {"parity": ParityRecord(not_applicable="skips steps by design")},
+        {"replay": replay_record(calls=11)},
+        {"replay": replay_record(problem="nothing to stand in for")},
+        {"replay": replay_record(pictures=[scores(0.95)])},
+        {"replay": replay_record(not_applicable="draws in other steps")},
+        {"thresholds": QUALITY.model_copy(update={"max_parity_ratio": None})},
+    ],
+)
+def test_noise_excuses_nothing_unless_parity_and_replay_hold(unsound: dict[str, Any]) -> None:
+    """With either of them failed, missing or declared away a picture within the floor is the regression it looks."""
+    assert noisy(live=CHAOTIC, **unsound).outcome is Outcome.REGRESSION
+
+
+@pytest.mark.parametrize(("ratio", "outcome"), [(2.0, Outcome.PASS), (2.01, Outcome.REGRESSION)])
+def test_noise_excuses_no_lossy_recipe(ratio: float, outcome: Outcome) -> None:
+    """A recipe that may be far off at each step is held to its bands: its pictures move by more than chaos."""
+    lossy = QUALITY.model_copy(update={"max_parity_ratio": 8.0})
+    parity = ParityRecord(steps=[step_parity(ratio=ratio)])
+    assert noisy(thresholds=lossy, parity=parity, live=CHAOTIC).outcome is outcome
+
+
+def test_noise_excuses_nothing_without_a_baseline() -> None:
+    """Where no baseline fits there is neither parity nor replay, and the stored picture's band stays as it is."""
+    reason = "the baseline does not fit this GPU"
+    picture = picture_record(live=None, stored=CHAOTIC)
+    verdict = judge_quality([picture], QUALITY, ABSENT, ALIKE, noise=NOISE, baseline_does_not_fit=reason)
+    assert verdict.outcome is Outcome.REGRESSION
+
+
+@pytest.mark.parametrize("similarity", [0.9, 0.8999])
+def test_noise_does_not_widen_a_foreign_band(similarity: float) -> None:
+    """Noise of this hardware says nothing of another's pictures."""
+    foreign: dict[str, Any] = {"stored_foreign": ["hardware: cpu-avx2 -> cpu-avx512"], "stored": scores(similarity)}
+    low = Band(min_ssim=0.5)
+    assert noisy(noise=low, **foreign).is_pass is (similarity >= 0.9)
+
+
+@pytest.mark.parametrize("tripwire", ["black", "constant", "near-grey"])
+def test_tripwires_are_never_excused(tripwire: str) -> None:
+    """A black, constant or grey picture is a regression however far noise may move pictures."""
+    assert noisy(noise=Band(min_ssim=0.01), tripwires=[tripwire]).outcome is Outcome.REGRESSION
+
+
+def test_noise_excuses_no_lost_prompt() -> None:
+    """CLIP drops are judged by their own ceiling."""
+    assert noisy(live=CHAOTIC, obtained_clip=24.0).outcome is Outcome.REGRESSION
+
+
+@pytest.mark.parametrize(
+    ("band", "changes", "outcome"),
+    [
+        ({"max_difference": 2}, {"max_difference": 8}, Outcome.PASS),
+        ({"max_difference": 2}, {"max_difference": 9}, Outcome.REGRESSION),
+        ({"min_psnr_db": 50.0}, {"worst_tile_psnr_db": 31.6}, Outcome.PASS),
+        ({"min_psnr_db": 50.0}, {"worst_tile_psnr_db": 31.4}, Outcome.REGRESSION),
+        ({"max_colour_difference": 0.01}, {"worst_tile_colour_difference": 0.011}, Outcome.REGRESSION),
+        ({"max_lpips": 0.1}, {"lpips": 0.11}, Outcome.REGRESSION),
+        ({"max_flip": 0.1}, {"flip": None}, Outcome.NOT_COMPARABLE),
+    ],
+)
+def test_noise_excuses_figure_by_figure(band: dict[str, Any], changes: dict[str, Any], outcome: Outcome) -> None:
+    """Each figure has its own floor; one that nobody measured excuses nothing, and nothing that is missing."""
+    thresholds = QUALITY.model_copy(update={"live": Band.model_validate({"min_ssim": 0.9, **band})})
+    assert noisy(thresholds=thresholds, live=scores(**changes)).outcome is outcome
+
+
+COUNTED = {"min_ssim": 0.9, "pictures": 2}
+
+
+@pytest.mark.parametrize("anchor", ["live", "stored"])
+@pytest.mark.parametrize(("count", "outcome"), [(2, Outcome.PASS), (3, Outcome.NOT_COMPARABLE)])
+def test_band_holds_for_as_many_pictures_as_it_was_set_for(anchor: str, count: int, outcome: Outcome) -> None:
+    """The worst of more pictures is worse by chance: the band says so instead of judging them."""
+    thresholds = QUALITY.model_copy(update={anchor: Band.model_validate(COUNTED)})
+    verdict = judge_quality([picture_record()] * count, thresholds, SOUND, ALIKE)
+    assert verdict.outcome is outcome
+    assert verdict.is_pass or f"{anchor} band: set for 2 pictures, 3 were drawn" in verdict.reason
+
+
+@pytest.mark.parametrize(("count", "outcome"), [(2, Outcome.PASS), (3, Outcome.NOT_COMPARABLE)])
+def test_foreign_pictures_are_counted_for_their_own_band(count: int, outcome: Outcome) -> None:
+    """Foreign pictures count for the foreign band and not for the stored one."""
+    tight = Band(min_ssim=0.98, pictures=1)
+    thresholds = QUALITY.model_copy(update={"foreign": Band.model_validate(COUNTED), "stored": tight})
+    pictures = [picture_record(stored_foreign=["hardware: cpu-avx2 -> cpu-avx512"])] * count
+    assert judge_quality(pictures, thresholds, SOUND, ALIKE).outcome is outcome
+
+
+@pytest.mark.parametrize(("count", "outcome"), [(2, Outcome.PASS), (3, Outcome.NOT_COMPARABLE)])
+def test_pictures_of_a_replay_are_counted(count: int, outcome: Outcome) -> None:
+    """A replay draws one batch, whose pictures count for the replay's band."""
+    thresholds = QUALITY.model_copy(update={"replay": Band.model_validate(COUNTED)})
+    assert replayed(thresholds, pictures=[scores()] * count).outcome is outcome
+
+
+def test_live_band_is_not_counted_without_a_baseline() -> None:
+    """A band that judges nothing here makes nothing NOT_COMPARABLE."""
+    thresholds = QUALITY.model_copy(update={"live": Band(min_ssim=0.9, pictures=1)})
+    pictures = [picture_record(live=None)] * 2
+    reason = "the baseline does not fit this GPU"
+    assert judge_quality(pictures, thresholds, ABSENT, ALIKE, baseline_does_not_fit=reason).is_pass
+
+
+def test_too_many_pictures_hide_no_regression() -> None:
+    """A picture beyond its band is told although the band was set for fewer."""
+    thresholds = QUALITY.model_copy(update={"live": Band(min_ssim=0.9, pictures=1)})
+    pictures = [picture_record(), picture_record(live=scores(0.8))]
+    assert judge_quality(pictures, thresholds, SOUND, ALIKE).outcome is Outcome.REGRESSION

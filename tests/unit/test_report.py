@@ -16,9 +16,11 @@ from nearlossless.report import write_reports
 from nearlossless.report.console import render_console, render_table
 from nearlossless.report.html import render_html
 from nearlossless.report.markdown import render_markdown
+from nearlossless.report.noise import floor_rows
 from nearlossless.report.published import labels, published
 from nearlossless.report.starts import start_rows
 from nearlossless.report.table import HEADINGS, Row, performance_rows
+from nearlossless.thresholds import Band, Thresholds
 
 EVIL = '<script>alert("x")</script><img src=x onerror=alert(1)>'
 OUTCOMES = ("PASS", "REGRESSION", "INCONCLUSIVE", "NOT_COMPARABLE", "NOT_APPLICABLE")
@@ -373,3 +375,43 @@ def test_page_shows_what_the_recipe_did(full_record: Record) -> None:
     assert "<td>graphs compiled for the first call</td><td>3</td>" in page
     assert "<td>quantized layers of transformer</td><td>45</td>" in page
     assert "triton_poi_fused_gelu_0" in page
+
+
+def with_noise(record: Record) -> Record:
+    """The record of two compared pictures on hardware whose noise floor is known."""
+    subject = record.subjects[0]
+    subject.noise_floor = Band(min_ssim=0.97, max_difference=4, max_channel_shift=0.02, max_colour_difference=0.003)
+    subject.thresholds = Thresholds(live=Band(min_ssim=0.99, max_p99_difference=2), stored=Band(min_ssim=0.98))
+    subject.pictures[0].live = scores(0.96, p99_difference=1, channel_shift=(0.0, -0.125, 0.0))
+    subject.pictures[0].stored = scores(0.95, worst_tile_psnr_db=33.3)
+    subject.pictures[1].stored, subject.pictures[1].stored_foreign = scores(0.2), ["hardware: cpu-avx2 -> cpu-avx512"]
+    return record
+
+
+def test_floor_stands_beside_bands_and_worst_pictures(full_record: Record) -> None:
+    """Each figure has floor, bands and the worst that was obtained; foreign pictures have another band and stay out."""
+    rows = {row[0]: row[1:] for row in floor_rows(with_noise(full_record).subjects[0])}
+    assert rows == {
+        "worst-tile SSIM": ("0.97000", "0.99000", "0.96000", "0.98000", "0.95000"),
+        "worst-tile PSNR, dB": ("inf", "-", "inf", "-", "33.3"),
+        "p99 difference, levels": ("-", "2", "1", "-", "0"),
+        "largest difference, levels": ("4", "-", "0", "-", "0"),
+        "channel shift, levels": ("0.020", "-", "0.125", "-", "0.000"),
+        "colour difference": ("0.00300", "-", "0.00000", "-", "0.00000"),
+    }
+
+
+def test_nobody_calibrated_and_no_floor_is_shown(full_record: Record) -> None:
+    """Without a noise floor neither page nor summary speaks of one."""
+    assert floor_rows(full_record.subjects[0]) == []
+    assert "noise floor" not in render_html(full_record) + render_markdown(full_record)
+
+
+def test_page_and_summary_show_the_floor(full_record: Record) -> None:
+    """The table stands in both, and in the page every picture has the floor beside its own scores."""
+    page, summary = render_html(with_noise(full_record)), render_markdown(full_record)
+    assert "| worst-tile SSIM | 0.97000 | 0.99000 | 0.96000 | 0.98000 | 0.95000 |" in summary
+    assert '<th scope="row">worst-tile SSIM</th><td>0.97000</td><td>0.99000</td>' in page
+    beside = "noise floor: worst-tile SSIM 0.97000, channel shift 0.020, colour difference 0.00300"
+    assert page.count(beside) == len(full_record.subjects[0].pictures) == 2
+    assert "SSIM worst tile 0.9600, PSNR inf dB, colour 0.0000, shift 0.125" in page

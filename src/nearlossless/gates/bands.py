@@ -1,15 +1,15 @@
 """How far a picture may be from its anchor: scores held against a band."""
 
+import math
+
+from nearlossless.figures import FIGURES, SSIM, Figure
 from nearlossless.metrics.scores import Scores
 from nearlossless.thresholds import Band
 from nearlossless.verdicts import Check, at_least, at_most
 
-SSIM = "worst-tile SSIM"
 LIVE_SSIM = f"live {SSIM}"
 # Of equal pictures PSNR is infinite; one level in one of a tile's values is below this, whatever the tile.
 MOST_DECIBELS = 120.0
-
-Figure = tuple[str, float | None, float | None, str]  # name, obtained, threshold, unit
 
 
 def band_checks(
@@ -26,25 +26,21 @@ def band_checks(
         path: Of the picture's file.
         note: Behind each figure.
     """
-    floors: list[Figure] = []
-    ceilings: list[Figure] = []
-    if scores is not None:
-        floors = [
-            (SSIM, scores.worst_tile_ssim, band.min_ssim, ""),
-            ("MS-SSIM", scores.ms_ssim, band.min_ms_ssim, ""),
-            ("worst-tile PSNR", min(scores.worst_tile_psnr_db, MOST_DECIBELS), band.min_psnr_db, "dB"),
-        ]
-        ceilings = [
-            ("p99 difference", scores.p99_difference, band.max_p99_difference, "levels"),
-            ("largest difference", scores.max_difference, band.max_difference, "levels"),
-            ("channel shift", max(map(abs, scores.channel_shift)), band.max_channel_shift, "levels"),
-            ("colour difference", scores.worst_tile_colour_difference, band.max_colour_difference, ""),
-            ("FLIP", scores.flip, band.max_flip, ""),
-            ("LPIPS", scores.lpips, band.max_lpips, ""),
-        ]
     return [
-        judge(f"{anchor} {name}", obtained, threshold, of=of, unit=unit, note=note, path=path)
-        for judge, figures in ((at_least, floors or [(SSIM, None, band.min_ssim, "")]), (at_most, ceilings))
-        for name, obtained, threshold, unit in figures
-        if threshold is not None or name == SSIM
+        (at_least if figure.is_floor else at_most)(
+            f"{anchor} {figure.name}",
+            None if scores is None else _obtained(figure, scores),
+            getattr(band, figure.field),
+            of=of,
+            unit=figure.unit,
+            note=note,
+            path=path,
+        )
+        for figure in FIGURES
+        if figure.name == SSIM or (scores is not None and getattr(band, figure.field) is not None)
     ]
+
+
+def _obtained(figure: Figure, scores: Scores) -> float | None:
+    obtained = figure.of(scores)
+    return MOST_DECIBELS if figure.unit == "dB" and obtained == math.inf else obtained

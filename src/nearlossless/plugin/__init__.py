@@ -20,15 +20,16 @@ from nearlossless.cases import CaseError
 from nearlossless.fields import GATES
 from nearlossless.measuring import BaselineError
 from nearlossless.pipelines.compiling import BaselineChanged
+from nearlossless.plugin.keeping import keep, prepare_history
 from nearlossless.plugin.options import DEFAULT_REPORT, add_options
-from nearlossless.plugin.stash import FORMER_SIGTERM, OTHER_FAILURES, PROGRESS, RUN, SELECTION_ERROR, TERMINAL
+from nearlossless.plugin.stash import FORMER_SIGTERM, KEPT, OTHER_FAILURES, PROGRESS, RUN, SELECTION_ERROR, TERMINAL
 from nearlossless.processes import WorkerError
 from nearlossless.progress import Progress
 from nearlossless.run import Run
 from nearlossless.selection import Subject, select_subjects
 from nearlossless.verdicts import EXIT_REGRESSION, EXIT_UNDECIDED, Outcome, exit_code, stopped
 
-pytest_plugins = ("nearlossless.plugin.fixtures",)
+pytest_plugins = ("nearlossless.plugin.fixtures", "nearlossless.plugin.benchmarks")
 
 # What an exception in a gate test means. Anything else is a broken gate: nothing was compared.
 _OUTCOMES: dict[type[BaseException], Outcome] = {
@@ -139,6 +140,7 @@ def pytest_collection_finish(session: pytest.Session) -> None:
         run.prepare(update=session.config.getoption("update_baselines"))
     except OSError as error:
         raise pytest.UsageError(f"--report-dir {run.folder}: cannot be written ({error.strerror})") from None
+    prepare_history(session.config)
     if threading.current_thread() is threading.main_thread():
         # A job that is cancelled or out of time is told so by SIGTERM: like Ctrl-C, it must not lose what was measured.
         former = signal.signal(signal.SIGTERM, signal.default_int_handler)
@@ -201,6 +203,12 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     run = session.config.stash[RUN]
     if run.subjects:
         run.write()
+    _count_verdicts(session, run)
+    if run.subjects:
+        session.config.stash[KEPT] = _kept(session, run)
+
+
+def _count_verdicts(session: pytest.Session, run: Run) -> None:
     if session.exitstatus not in (0, EXIT_REGRESSION) or session.config.stash[OTHER_FAILURES]:
         return
     # A test may forget to assert, or expect to fail: the verdicts count all the same.
@@ -208,6 +216,15 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     if run.subjects and session.config.getoption("update_baselines"):
         code = code or EXIT_UNDECIDED  # an update verifies nothing, whatever was selected beside it
     session.exitstatus = code
+
+
+def _kept(session: pytest.Session, run: Run) -> str:
+    """Keep the record in the history, if there is one, and return what the terminal says of it."""
+    try:
+        return keep(session.config, run) or ""
+    except OSError as error:
+        session.exitstatus = session.exitstatus or EXIT_UNDECIDED
+        return f"history: the record could not be kept: {error}"
 
 
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
@@ -220,6 +237,8 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
     terminalreporter.section("nearlossless")
     print_summary(run.record(), terminalreporter)
     terminalreporter.write_line(f"report: {run.folder / 'report.html'}")
+    if kept := config.stash.get(KEPT, ""):
+        terminalreporter.write_line(kept)
     lacking = [record.title for record in run.subjects.values() if record.lacks_thresholds]
     if lacking:
         terminalreporter.write_line(

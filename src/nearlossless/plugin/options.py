@@ -39,6 +39,12 @@ def add_options(parser: pytest.Parser) -> None:
         help=f"folder for record.json, summary.md, report.html and pictures (default: {DEFAULT_REPORT})",
     )
     group.addoption(
+        "--history",
+        metavar="DIR",
+        help="keep the record of this run in a folder of records, for 'nearlossless history' (default: keep none)",
+    )
+    parser.addini("nearlossless_history", "folder in which the record of each run is kept (default: none)", default="")
+    group.addoption(
         "--require-gpu",
         action="store_true",
         help="fail the gates that need a GPU where there is none, instead of skipping them",

@@ -55,7 +55,7 @@ def render_cells(headings: Sequence[str], rows: Sequence[Sequence[str]], *, titl
     return "\n".join(line.rstrip() for line in captured.get().splitlines()).strip("\n")
 
 
-def _printable(text: str) -> str:
+def printable(text: str) -> str:
     """Without control characters: a reason may quote what another program printed."""
     return "".join(character for character in text if character.isprintable() or character == "\n")
 
@@ -68,7 +68,7 @@ def _table(headings: Sequence[str], rows: Sequence[Sequence[str]], title: str) -
     for number, heading in enumerate(headings):
         table.add_column(heading, justify="left" if number == 0 else "right")
     for cells in rows:
-        table.add_row(*(Text(_printable(cell)) for cell in cells))
+        table.add_row(*(Text(printable(cell)) for cell in cells))
     return table
 
 
@@ -79,7 +79,7 @@ def _published_table(columns: list[Published]) -> "Table":
     table = Table(title="published", title_justify="left")
     table.add_column("")
     for column in columns:
-        table.add_column(Text(_printable(column.title)), justify="right")
+        table.add_column(Text(printable(column.title)), justify="right")
     for label in labels(columns):
         table.add_row(label, *(column.cell(label) for column in columns))
     return table
@@ -97,13 +97,13 @@ def _print_subject(console: "Console", subject: SubjectRecord) -> None:
     if columns := published(subject):
         console.print(_published_table(columns))
         for source in dict.fromkeys(column.reference.source for column in columns):
-            console.print(Text(f"source: {_printable(source)}"), soft_wrap=True)
+            console.print(Text(f"source: {printable(source)}"), soft_wrap=True)
     for verdict in subject.verdicts:
         line = Text(f"{verdict.outcome:<14} ", style=_STYLES[Outcome(verdict.outcome)])
-        line.append(f"{verdict.gate}: {_printable(verdict.reason)}".replace("\n", "\n" + " " * 15), style="default")
+        line.append(f"{verdict.gate}: {printable(verdict.reason)}".replace("\n", "\n" + " " * 15), style="default")
         console.print(line, soft_wrap=True)
     for waiver in subject.unneeded_waivers:
-        console.print(Text(_printable(waiver.not_needed)), soft_wrap=True)
+        console.print(Text(printable(waiver.not_needed)), soft_wrap=True)
     console.print()
 
 

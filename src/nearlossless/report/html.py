@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from nearlossless.record import Record, StepParity, SubjectRecord
+from nearlossless.report.noise import FLOOR_HEADINGS, floor_line, floor_rows
 from nearlossless.report.published import labels, published
 from nearlossless.report.starts import START_HEADINGS, start_rows
 from nearlossless.report.table import HEADINGS, performance_rows
@@ -39,6 +40,8 @@ def _view(subject: SubjectRecord) -> dict[str, Any]:
         "published": columns,
         "starts": start_rows(subject),
         "parity": [_parity_row(step) for step in subject.parity.steps],
+        "floor": floor_rows(subject),
+        "floor_line": floor_line(subject),
         "pictures": sorted(subject.pictures, key=lambda p: p.live.worst_tile_ssim if p.live else 0.0),
     }
 
@@ -65,5 +68,6 @@ def render_html(record: Record) -> str:
         headings=HEADINGS,
         start_headings=START_HEADINGS,
         parity_headings=list(_PARITY),
+        floor_headings=FLOOR_HEADINGS,
     )
     return page

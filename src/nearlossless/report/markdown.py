@@ -1,6 +1,7 @@
 """`summary.md`: for a job summary or a pull-request comment."""
 
 from nearlossless.record import Record, SubjectRecord
+from nearlossless.report.noise import FLOOR_HEADINGS, floor_rows
 from nearlossless.report.published import labels, published
 from nearlossless.report.starts import START_HEADINGS, start_rows
 from nearlossless.report.table import HEADINGS, performance_rows
@@ -51,7 +52,7 @@ def _subject(subject: SubjectRecord) -> list[str]:
         lines += ["", _cell(waiver.not_needed)]
     lines += ["", _row(HEADINGS), "| --- | ---: | ---: | ---: |"]
     lines += [_row(row.cells()) for row in performance_rows(subject) if row.is_measured]
-    return [*lines, "", *_starts(subject), *_published(subject)]
+    return [*lines, "", *_starts(subject), *_noise(subject), *_published(subject)]
 
 
 def _starts(subject: SubjectRecord) -> list[str]:
@@ -59,6 +60,13 @@ def _starts(subject: SubjectRecord) -> list[str]:
     if not rows:
         return []
     return [_row(START_HEADINGS), "| --- |" + " ---: |" * (len(START_HEADINGS) - 1), *map(_row, rows), ""]
+
+
+def _noise(subject: SubjectRecord) -> list[str]:
+    rows = floor_rows(subject)
+    if not rows:
+        return []
+    return [_row(FLOOR_HEADINGS), "| --- |" + " ---: |" * (len(FLOOR_HEADINGS) - 1), *map(_row, rows), ""]
 
 
 def _published(subject: SubjectRecord) -> list[str]:

@@ -1,25 +1,71 @@
-"""The noise floor as a table: one row a benign change, each figure the worst of all pictures."""
+"""The noise floor as tables: what each benign change moves, and a subject's pictures beside it."""
 
-from nearlossless.noise import Movement, NoiseFloor, worst_of
-from nearlossless.report.console import console_of
+import math
 
-_HEADINGS = ("worst SSIM", "PSNR dB", "p99", "largest", "shift", "colour")
+from nearlossless.figures import FIGURES, Figure
+from nearlossless.noise import Movement, NoiseFloor
+from nearlossless.record import SubjectRecord
+from nearlossless.report.console import printable, render_cells
+
+_DIGITS = {
+    "min_ssim": 5,
+    "min_ms_ssim": 5,
+    "min_psnr_db": 1,
+    "max_p99_difference": 0,
+    "max_difference": 0,
+    "max_channel_shift": 3,
+    "max_colour_difference": 5,
+}
+_FIGURES = [figure for figure in FIGURES if figure.field in _DIGITS]
+_SHORT = ("worst SSIM", "PSNR dB", "p99", "largest", "shift", "colour")
+_SHOWN = [figure for figure in _FIGURES if figure.field != "min_ms_ssim"]  # of small pictures there is none
+FLOOR_HEADINGS = ("figure", "noise floor", "live band", "live, worst", "stored band", "stored, worst")
+
+
+def _cell(figure: Figure, value: float | None) -> str:
+    return "-" if value is None else f"{value:.{_DIGITS[figure.field]}f}"
 
 
 def _row(movement: Movement) -> tuple[str, ...]:
     if not movement.scores:
-        return (movement.change, "not possible here", *[""] * (len(_HEADINGS) - 1))
-    worst = worst_of(movement.scores)
-    psnr = "inf" if worst.min_psnr_db is None else f"{worst.min_psnr_db:.1f}"
-    return (
-        movement.change,
-        f"{worst.min_ssim:.5f}",
-        psnr,
-        f"{worst.max_p99_difference:.0f}",
-        f"{worst.max_difference:.0f}",
-        f"{worst.max_channel_shift:.3f}",
-        f"{worst.max_colour_difference:.5f}",
-    )
+        return (movement.change, "not possible here", *[""] * (len(_SHOWN) - 1))
+    return (movement.change, *(_cell(figure, figure.worst(movement.scores)) for figure in _SHOWN))
+
+
+def floor_rows(subject: SubjectRecord) -> list[tuple[str, ...]]:
+    """
+    Under `FLOOR_HEADINGS` each figure that has a noise floor or a band: both, and the worst of all pictures.
+
+    Nothing where no noise floor was calibrated. A floor of infinitely many decibels is that of equal pictures.
+    """
+    floor, bands = subject.noise_floor, subject.thresholds
+    if floor is None:
+        return []
+    live = [picture.live for picture in subject.pictures if picture.live is not None]
+    stored = [p.stored for p in subject.pictures if p.stored is not None and not p.stored_foreign]
+    rows = []
+    for figure in _FIGURES:
+        measured = getattr(floor, figure.field)
+        if measured is None and figure.unit == "dB":
+            measured = math.inf
+        required = [getattr(band, figure.field) for band in (bands.live, bands.stored)]
+        worst = [figure.worst(scores) for scores in (live, stored)]
+        values = (measured, required[0], worst[0], required[1], worst[1])
+        if any(value is not None for value in values):
+            unit = f", {figure.unit}" if figure.unit else ""
+            rows.append((figure.name + unit, *(_cell(figure, value) for value in values)))
+    return rows
+
+
+def floor_line(subject: SubjectRecord) -> str:
+    """The noise floor of the figures that stand beside each picture, in words; empty without one."""
+    shown = [
+        f"{figure.name} {_cell(figure, value)}"
+        for figure in _FIGURES
+        if figure.field in {"min_ssim", "max_channel_shift", "max_colour_difference"}
+        and (value := getattr(subject.noise_floor, figure.field, None)) is not None
+    ]
+    return f"noise floor: {', '.join(shown)}" if shown else ""
 
 
 def repeats_line(floor: NoiseFloor) -> str:
@@ -29,23 +75,14 @@ def repeats_line(floor: NoiseFloor) -> str:
     if floor.jumps:
         versions = ", ".join(str(count) for count in floor.distinct)
         return f"drawn {floor.repeats} times, pictures jump between a few versions: {versions} of each"
-    return f"drawn {floor.repeats} times, pictures are another each time"
+    others = sum(count > 1 for count in floor.distinct)
+    return f"drawn {floor.repeats} times, {others} of {len(floor.distinct)} pictures are another each time"
 
 
 def render_noise(floor: NoiseFloor, *, colour: bool) -> str:
-    """The table and the line about repeats as text."""
-    from rich.table import Table
-    from rich.text import Text
-
+    """The table, what could not be tried and why, and the line about repeats, as text."""
     title = f"noise floor on {floor.identity.hardware}, {floor.identity.dtype}: worst of {floor.pictures} pictures"
-    table = Table(title=Text(title), title_justify="left")
-    table.add_column("benign change")
-    for heading in _HEADINGS:
-        table.add_column(heading, justify="right")
-    for movement in floor.movements:
-        table.add_row(*_row(movement))
-    console = console_of(colour=colour)
-    with console.capture() as captured:
-        console.print(table)
-        console.print(Text(repeats_line(floor)))
-    return captured.get().rstrip()
+    rows = [_row(movement) for movement in floor.movements]
+    problems = [f"{each.change}: {printable(each.problem)}" for each in floor.movements if each.problem is not None]
+    table = render_cells(("benign change", *_SHORT), rows, title=title, colour=colour)
+    return "\n".join([table, *problems, repeats_line(floor)])

@@ -1,0 +1,49 @@
+"""Keeps each run's record in a history, if the command line, the environment or an ini file names a folder for it."""
+
+import os
+import tempfile
+from pathlib import Path
+
+import pytest
+
+from nearlossless.history.store import append
+from nearlossless.run import Run
+
+INI, VARIABLE = "nearlossless_history", "NEARLOSSLESS_HISTORY"
+
+
+def history_folder(config: pytest.Config) -> Path | None:
+    """
+    The folder of the history; None keeps nothing.
+
+    `--history` is before the variable NEARLOSSLESS_HISTORY, and that before the ini setting, whose relative path is
+    one in pytest's root folder.
+    """
+    chosen = config.getoption("history") or os.environ.get(VARIABLE)
+    if chosen:
+        return Path(chosen).absolute()
+    return config.rootpath / config.getini(INI) if config.getini(INI) else None
+
+
+def prepare_history(config: pytest.Config) -> None:
+    """
+    Find out that the history cannot be written before hours of measuring, not after.
+
+    Raises:
+        pytest.UsageError: It cannot.
+    """
+    folder = history_folder(config)
+    if folder is None:
+        return
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise pytest.UsageError(f"--history {folder}: cannot be written ({error.strerror})") from None
+
+
+def keep(config: pytest.Config, run: Run) -> str | None:
+    """Keep the run's record; a line for the terminal that says where, or None without a history."""
+    folder = history_folder(config)
+    return f"history: {append(run.record(), folder)}" if folder is not None else None
