@@ -18,7 +18,6 @@ from nearlossless.backends import BackendError, BackendUnavailable
 from nearlossless.cases import CaseError
 from nearlossless.worker import Job, ProcessRun
 
-TIME_LIMIT_S = 1800.0
 _TAIL_LINES, _TAIL_BYTES = 15, 1 << 16
 _GRACE_S = 30.0  # between the end of a process's output and its own
 # These say all there is to say; whatever else ends the worker comes with the end of what it printed.
@@ -61,7 +60,8 @@ def run_worker(
     *,
     environment: Mapping[str, str],
     progress: Callable[[str], None] = lambda _phase: None,
-    time_limit_s: float = TIME_LIMIT_S,
+    time_limit_s: float,
+    clock: Callable[[], float] = time.monotonic,
 ) -> ProcessRun:
     """
     Run a job in a fresh process.
@@ -71,13 +71,14 @@ def run_worker(
         environment: Added to this process's own, for example its cache folders.
         progress: Told each phase as it begins.
         time_limit_s: After this the process is killed.
+        clock: Seconds; monotonic.
 
     Raises:
         BackendError, BackendUnavailable, CaseError: As they were raised in the process.
         BaselineOutOfMemory: The job is a baseline and does not fit the GPU.
         WorkerError: It failed in another way, ended by itself, or was killed at the limit.
     """
-    deadline = time.monotonic() + time_limit_s
+    deadline = clock() + time_limit_s
     with tempfile.TemporaryFile() as stderr:
         process = subprocess.Popen(
             [sys.executable, "-m", "nearlossless.worker"],
@@ -89,7 +90,7 @@ def run_worker(
             start_new_session=True,  # so that its own children can be ended with it
         )
         try:
-            return _converse(process, job, progress, deadline)
+            return _converse(process, job, progress, lambda: max(0.0, deadline - clock()))
         except BaselineOutOfMemory:
             raise
         except WorkerError as error:
@@ -101,7 +102,7 @@ def run_worker(
 
 
 def _converse(
-    process: "subprocess.Popen[str]", job: Job, progress: Callable[[str], None], deadline: float
+    process: "subprocess.Popen[str]", job: Job, progress: Callable[[str], None], left_s: Callable[[], float]
 ) -> ProcessRun:
     assert process.stdin is not None
     assert process.stdout is not None
@@ -115,9 +116,9 @@ def _converse(
     phase = "start"
     while True:
         try:
-            event = events.get(timeout=max(0.0, deadline - time.monotonic()))
+            event = events.get(timeout=left_s())
         except queue.Empty:
-            raise WorkerError(f"still in phase '{phase}' at the time limit") from None
+            raise WorkerError(f"still in phase '{phase}' at the time limit (sampling.startup_limit_s)") from None
         if event is None:
             raise WorkerError(f"the process ended in phase '{phase}' {_exit_code(process)}")
         if "phase" in event:
@@ -140,12 +141,24 @@ def _exit_code(process: "subprocess.Popen[str]") -> str:
         return "without another word, though it still runs"
 
 
-def cache_environment(folder: Path) -> dict[str, str]:
-    """
-    Environment that keeps in one folder whatever is cached between processes.
+_CACHE_FOLDERS = {
+    # Also the AOTAutograd cache, autotuning results, automatic dynamic shapes and nexfort's graph cache.
+    "TORCHINDUCTOR_CACHE_DIR": "inductor",
+    "TRITON_CACHE_DIR": "triton",  # also nexfort's autotune cache
+    "CUDA_CACHE_PATH": "cuda",  # kernels that a library brings for other GPUs, translated by the driver
+    "PYTORCH_KERNEL_CACHE_PATH": "kernels",  # of torch's own operations, built at their first call
+    "TORCH_EXTENSIONS_DIR": "extensions",  # C++ and CUDA that a backend builds by torch.utils.cpp_extension
+}
+_REMOTE_CACHES = (
+    "TORCHINDUCTOR_FX_GRAPH_REMOTE_CACHE",
+    "TORCHINDUCTOR_AUTOGRAD_REMOTE_CACHE",
+    "TORCHINDUCTOR_AUTOTUNE_REMOTE_CACHE",
+    "TORCHINDUCTOR_BUNDLED_AUTOTUNE_REMOTE_CACHE",
+    "TORCH_DYNAMO_AUTOMATIC_DYNAMIC_REMOTE_PGO",
+)
 
-    nexfort's graph cache lies in Inductor's folder and its autotune cache in Triton's; kernels that a library brings
-    for other GPUs are translated once by the driver.
-    """
-    folders = {"TORCHINDUCTOR_CACHE_DIR": "inductor", "TRITON_CACHE_DIR": "triton", "CUDA_CACHE_PATH": "cuda"}
-    return {name: str(folder / value) for name, value in folders.items()}
+
+def cache_environment(folder: Path) -> dict[str, str]:
+    """Environment that keeps in one folder whatever is cached between processes, and asks no other machine for it."""
+    folders = {name: str(folder / value) for name, value in _CACHE_FOLDERS.items()}
+    return folders | dict.fromkeys(_REMOTE_CACHES, "0")

@@ -66,6 +66,12 @@ class Thresholds(Strict):
     max_compiles_after_warmup: int | None = Field(0, ge=0, description="Compiles while the sizes are cycled.")
     max_cold_start_s: Seconds | None = Field(None, description="Load and first call with empty caches.")
     max_warm_start_ratio: Ratio | None = Field(None, description="Ceiling of warm / cold first call.")
+    max_artifact_start_ratio: Ratio | None = Field(
+        None, description="Ceiling of the first call from compile artifacts / cold first call."
+    )
+    max_warm_cache_misses: int = Field(
+        0, ge=0, description="Graphs compiled although a former start had filled the caches."
+    )
     because: Reason | None = Field(None, description="Why this table loosens what a more general one requires.")
 
     def overridden_by(self, other: "Thresholds") -> "Thresholds":

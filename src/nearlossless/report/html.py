@@ -6,6 +6,7 @@ from typing import Any
 from nearlossless.record import Record, StepParity, SubjectRecord
 from nearlossless.report.noise import FLOOR_HEADINGS, floor_line, floor_rows
 from nearlossless.report.published import labels, published
+from nearlossless.report.starts import START_HEADINGS, start_rows
 from nearlossless.report.table import HEADINGS, performance_rows
 
 _TEMPLATES = Path(__file__).parent / "templates"
@@ -37,6 +38,7 @@ def _view(subject: SubjectRecord) -> dict[str, Any]:
             (*row.cells(), *(cell for column in columns for cell in column.row(row.label).cells()[1:])) for row in rows
         ],
         "published": columns,
+        "starts": start_rows(subject),
         "parity": [_parity_row(step) for step in subject.parity.steps],
         "floor": floor_rows(subject),
         "floor_line": floor_line(subject),
@@ -64,6 +66,7 @@ def render_html(record: Record) -> str:
         record=record,
         subjects=[_view(subject) for subject in record.subjects],
         headings=HEADINGS,
+        start_headings=START_HEADINGS,
         parity_headings=list(_PARITY),
         floor_headings=FLOOR_HEADINGS,
     )
