@@ -115,7 +115,7 @@ class Generation(Strict):
 
 
 class Sampling(Strict):
-    """How long the speedup gate may look before it says INCONCLUSIVE."""
+    """How long the speedup gate may look before it says INCONCLUSIVE, and how long a start may take."""
 
     alpha: float = Field(0.001, gt=0, lt=0.5, description="Error rate of the verdict, valid at any stopping time.")
     min_pairs: int = Field(5, ge=3)
@@ -125,6 +125,9 @@ class Sampling(Strict):
         0.05,
         gt=0,
         description="Pairs count at most this far (log-ratio) from the threshold, or less: see docs/speed.md.",
+    )
+    startup_limit_s: Seconds = Field(
+        1800.0, description="Until a process that starts, compiles and draws is taken for hung and killed."
     )
 
     @model_validator(mode="after")

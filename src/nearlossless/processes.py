@@ -18,7 +18,6 @@ from nearlossless.backends import BackendError, BackendUnavailable
 from nearlossless.cases import CaseError
 from nearlossless.worker import Job, ProcessRun
 
-TIME_LIMIT_S = 1800.0
 _TAIL_LINES, _TAIL_BYTES = 15, 1 << 16
 _GRACE_S = 30.0  # between the end of a process's output and its own
 # These say all there is to say; whatever else ends the worker comes with the end of what it printed.
@@ -71,7 +70,14 @@ class WorkerProcess:
     It is to be closed, by `with` or by hand; should this process end before, it notices.
     """
 
-    def __init__(self, command: Sequence[str], *, environment: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        command: Sequence[str],
+        *,
+        environment: Mapping[str, str],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._clock = clock
         self.phase = "start"
         self._stderr = tempfile.TemporaryFile()  # noqa: SIM115 (`close` closes it)
         self._process = subprocess.Popen(  # noqa: S603 (an interpreter with our own module)
@@ -120,7 +126,7 @@ class WorkerProcess:
             self._process.stdin.write(line + "\n")
             self._process.stdin.flush()  # it stays open: its end tells the worker that this process is gone
         try:
-            return self._answer(time.monotonic() + time_limit_s, progress)
+            return self._answer(self._clock() + time_limit_s, progress)
         except OutOfMemory:
             raise
         except WorkerError as error:
@@ -129,9 +135,11 @@ class WorkerProcess:
     def _answer(self, deadline: float, progress: Callable[[str], None]) -> Any:
         while True:
             try:
-                event = self._events.get(timeout=max(0.0, deadline - time.monotonic()))
+                event = self._events.get(timeout=max(0.0, deadline - self._clock()))
             except queue.Empty:
-                raise WorkerError(f"still in phase '{self.phase}' at the time limit") from None
+                raise WorkerError(
+                    f"still in phase '{self.phase}' at the time limit (sampling.startup_limit_s)"
+                ) from None
             if event is None:
                 raise WorkerError(f"the process ended in phase '{self.phase}' {_exit_code(self._process)}")
             if "phase" in event:
@@ -156,7 +164,8 @@ def run_worker(
     *,
     environment: Mapping[str, str],
     progress: Callable[[str], None] = lambda _phase: None,
-    time_limit_s: float = TIME_LIMIT_S,
+    time_limit_s: float,
+    clock: Callable[[], float] = time.monotonic,
 ) -> ProcessRun:
     """
     Run a job in a fresh process.
@@ -166,6 +175,7 @@ def run_worker(
         environment: Added to this process's own, for example its cache folders.
         progress: Told each phase as it begins.
         time_limit_s: After this the process is killed.
+        clock: Seconds; monotonic.
 
     Raises:
         BackendError, BackendUnavailable, CaseError: As they were raised in the process.
@@ -173,7 +183,7 @@ def run_worker(
         WorkerError: It failed in another way, ended by itself, or was killed at the limit.
     """
     command = [sys.executable, "-m", "nearlossless.worker"]
-    with WorkerProcess(command, environment=child_environment(environment)) as process:
+    with WorkerProcess(command, environment=child_environment(environment), clock=clock) as process:
         try:
             answer = process.ask(job.model_dump_json(), time_limit_s=time_limit_s, progress=progress)
         except OutOfMemory as error:
@@ -188,12 +198,24 @@ def _exit_code(process: "subprocess.Popen[str]") -> str:
         return "without another word, though it still runs"
 
 
-def cache_environment(folder: Path) -> dict[str, str]:
-    """
-    Environment that keeps in one folder whatever is cached between processes.
+_CACHE_FOLDERS = {
+    # Also the AOTAutograd cache, autotuning results, automatic dynamic shapes and nexfort's graph cache.
+    "TORCHINDUCTOR_CACHE_DIR": "inductor",
+    "TRITON_CACHE_DIR": "triton",  # also nexfort's autotune cache
+    "CUDA_CACHE_PATH": "cuda",  # kernels that a library brings for other GPUs, translated by the driver
+    "PYTORCH_KERNEL_CACHE_PATH": "kernels",  # of torch's own operations, built at their first call
+    "TORCH_EXTENSIONS_DIR": "extensions",  # C++ and CUDA that a backend builds by torch.utils.cpp_extension
+}
+_REMOTE_CACHES = (
+    "TORCHINDUCTOR_FX_GRAPH_REMOTE_CACHE",
+    "TORCHINDUCTOR_AUTOGRAD_REMOTE_CACHE",
+    "TORCHINDUCTOR_AUTOTUNE_REMOTE_CACHE",
+    "TORCHINDUCTOR_BUNDLED_AUTOTUNE_REMOTE_CACHE",
+    "TORCH_DYNAMO_AUTOMATIC_DYNAMIC_REMOTE_PGO",
+)
 
-    nexfort's graph cache lies in Inductor's folder and its autotune cache in Triton's; kernels that a library brings
-    for other GPUs are translated once by the driver.
-    """
-    folders = {"TORCHINDUCTOR_CACHE_DIR": "inductor", "TRITON_CACHE_DIR": "triton", "CUDA_CACHE_PATH": "cuda"}
-    return {name: str(folder / value) for name, value in folders.items()}
+
+def cache_environment(folder: Path) -> dict[str, str]:
+    """Environment that keeps in one folder whatever is cached between processes, and asks no other machine for it."""
+    folders = {name: str(folder / value) for name, value in _CACHE_FOLDERS.items()}
+    return folders | dict.fromkeys(_REMOTE_CACHES, "0")

@@ -19,6 +19,7 @@ _PLAUSIBLE = {
     "max_peak_gib": (1e-3, 100_000.0),
     "max_cold_start_s": (1e-3, 86_400.0),
     "max_warm_start_ratio": (1e-4, 1.0),
+    "max_artifact_start_ratio": (1e-4, 1.0),
     "live.min_ssim": (0.5, 1.0),
     "stored.min_ssim": (0.5, 1.0),
 }
@@ -191,13 +192,17 @@ def _startup(subject: SubjectRecord) -> Iterator[Proposal]:
         return
     seconds = cold.load_s + cold.first_call_s
     yield _ceiling("max_cold_start_s", seconds, 1.5, 1, f"measured {seconds:.4g} s, times 1.5")
-    if warm is None:
-        return
-    ratio = warm.first_call_s / cold.first_call_s if cold.first_call_s > 0 else math.nan
+    for name, run, saved in (
+        ("max_warm_start_ratio", warm, "primed caches"),
+        ("max_artifact_start_ratio", subject.artifact_process, "compile artifacts"),
+    ):
+        if run is not None:
+            yield _first_call(name, run.first_call_s, cold.first_call_s, saved)
+
+
+def _first_call(name: str, seconds: float, cold_s: float, saved: str) -> Proposal:
+    ratio = seconds / cold_s if cold_s > 0 else math.nan
     if not 0 < ratio < 0.95:
-        basis = f"measured {ratio:.3g}: primed caches saved nothing that could be held"
-        yield Proposal(name="max_warm_start_ratio", value=None, basis=basis)
-        return
-    basis = f"measured {ratio:.3g}, half of what primed caches saved may be lost"
-    value = math.ceil((1 + ratio) / 2 * 100 - 1e-9) / 100
-    yield Proposal(name="max_warm_start_ratio", value=value, basis=basis, measured=ratio)
+        return Proposal(name=name, value=None, basis=f"measured {ratio:.3g}: {saved} saved nothing that could be held")
+    basis = f"measured {ratio:.3g}, half of what {saved} saved may be lost"
+    return Proposal(name=name, value=math.ceil((1 + ratio) / 2 * 100 - 1e-9) / 100, basis=basis, measured=ratio)

@@ -31,6 +31,9 @@ class Recipe(Strict):
         default_factory=dict, description="OneDiff's own environment variables, set while the recipe is judged."
     )
     options: dict[str, Any] = Field(default_factory=dict)
+    artifacts: bool = Field(
+        False, description="Also measure a start from torch's compile artifacts, saved by the cold start."
+    )
     thresholds: Thresholds = Thresholds()
     not_applicable: dict[NotApplicable, Reason] = Field(
         default_factory=dict, description="What makes no sense for this recipe: gates, or 'parity', each with a reason."

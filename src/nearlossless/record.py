@@ -229,6 +229,7 @@ class SubjectRecord(_Part):
     baseline_process: ProcessRun | None = None
     cold_process: ProcessRun | None = None
     warm_process: ProcessRun | None = None
+    artifact_process: ProcessRun | None = None  # started from the cold one's compile artifacts
     speeds: Speeds = Field(default_factory=Speeds)
     pictures: list[PictureRecord] = Field(default_factory=list)
     parity: ParityRecord = Field(default_factory=ParityRecord)

@@ -72,6 +72,12 @@ class Thresholds(Strict):
     max_stack_memory_ratio: Ratio | None = Field(
         None, description="Ceiling of the steady peak here / in the other stack (`--against`)."
     )
+    max_artifact_start_ratio: Ratio | None = Field(
+        None, description="Ceiling of the first call from compile artifacts / cold first call."
+    )
+    max_warm_cache_misses: int = Field(
+        0, ge=0, description="Graphs compiled although a former start had filled the caches."
+    )
     because: Reason | None = Field(None, description="Why this table loosens what a more general one requires.")
 
     def overridden_by(self, other: "Thresholds") -> "Thresholds":

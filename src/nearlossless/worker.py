@@ -11,11 +11,17 @@ import os
 import sys
 import threading
 import time
+from collections import Counter
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from nearlossless.caches import CacheUse, cache_uses, own_hits
 from nearlossless.cases import Case
 from nearlossless.effect import Effect, measure_effect
 from nearlossless.environment import Fingerprint
@@ -24,7 +30,7 @@ from nearlossless.memory import is_out_of_memory
 from nearlossless.recipes import Recipe
 
 if TYPE_CHECKING:
-    from nearlossless.memory import PeakMeter
+    from nearlossless.memory import Peak, PeakMeter
 
 STEADY_CALLS = 2
 
@@ -37,6 +43,8 @@ class Job(BaseModel):
     case: Case
     recipe: Recipe | None
     device: Device
+    save_artifacts: Path | None = None  # where to write what the first call compiled
+    load_artifacts: Path | None = None  # such a file, of this very run: loading it runs code
 
 
 class PhasePeaks(BaseModel):
@@ -63,65 +71,97 @@ class ProcessRun(BaseModel):
     peaks: PhasePeaks
     effect: Effect | None = None  # of the recipe; a baseline has none
     fingerprint: Fingerprint | None = None
+    caches: dict[str, CacheUse] = Field(default_factory=dict)  # that torch counted any lookup of
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Calls:
+    """The calls of a pipeline that was never called before."""
+
+    first_s: float
+    first_peak: "Peak"
+    steady_s: list[float]
+    steady_peak: "Peak"
+    graphs: int
+    caches: dict[str, CacheUse]
+
+
+def run(job: Job, tell: Callable[[str], object]) -> ProcessRun:
+    """Load, first call, steady calls, each of one batch, timed and with its memory peak."""
+    start = time.perf_counter()
+    tell("load")
+    from nearlossless.memory import peak_meter
+    from nearlossless.pipelines.loading import fingerprint_of
+    from nearlossless.timing import synchronizer
+
+    meter = peak_meter(job.device)
+    pipeline = build(job)
+    synchronizer(job.device)()
+    load_s, load_peak = time.perf_counter() - start, meter.read()
+    calls = _time_calls(job, pipeline, meter, tell)
+    return ProcessRun(
+        load_s=load_s,
+        first_call_s=calls.first_s,
+        steady_s=calls.steady_s,
+        peaks=PhasePeaks(
+            kind=calls.steady_peak.kind,
+            load_bytes=load_peak.gated_bytes,
+            first_call_bytes=calls.first_peak.gated_bytes,
+            steady_bytes=calls.steady_peak.gated_bytes,
+            steady_reserved_bytes=calls.steady_peak.reserved_bytes,
+            steady_phase_bytes=_phase_bytes(job, pipeline, meter),
+        ),
+        # Last, since the profiler leaves traces in times and memory.
+        effect=_effect(job, pipeline, calls.graphs),
+        fingerprint=fingerprint_of(pipeline, job.case, job.device),
+        caches=calls.caches,
+    )
 
 
 def build(job: Job) -> Any:
-    """The job's pipeline, alone in memory."""
+    """The job's pipeline, with the artifacts in the caches that it is to start from."""
+    from nearlossless.artifacts import check_artifacts, load_artifacts
     from nearlossless.pipelines.compiling import build_alone
     from nearlossless.pipelines.loading import build_baseline
 
+    if job.save_artifacts is not None or job.load_artifacts is not None:
+        check_artifacts()
+    if job.load_artifacts is not None:
+        load_artifacts(job.load_artifacts)
     if job.recipe is None:
         return build_baseline(job.case, job.device)
     return build_alone(job.case, job.recipe, job.device)
 
 
-def run(job: Job, tell: Any) -> ProcessRun:
-    """Load, first call, steady calls, each of one batch, timed and with its memory peak."""
-    start = time.perf_counter()
-    tell("load")
-    from nearlossless.memory import peak_meter
+def _time_calls(job: Job, pipeline: Any, meter: "PeakMeter", tell: Callable[[str], object]) -> _Calls:
+    from nearlossless.artifacts import save_artifacts
     from nearlossless.pipelines.drawing import draw_batch
-    from nearlossless.pipelines.loading import fingerprint_of
-    from nearlossless.pipelines.requests import batches, short_batch
+    from nearlossless.pipelines.requests import batches
     from nearlossless.shapes import counted_compiles
     from nearlossless.timing import synchronizer, timed
 
-    meter, synchronize = peak_meter(job.device), synchronizer(job.device)
-    pipeline = build(job)
-    synchronize()
-    load_s, load_peak = time.perf_counter() - start, meter.read()
-    batch = batches(job.case.generation)[0]
-
-    def once() -> None:
-        draw_batch(pipeline, job.case.generation, batch)
-
-    tell("first call")
-    meter.reset()
-    with counted_compiles() as compiles:
-        first_call_s = timed(once, synchronize=synchronize)
-    first_call_peak = meter.read()
-    tell("steady calls")
-    meter.reset()
-    steady_s = [timed(once, synchronize=synchronize) for _ in range(STEADY_CALLS)]
-    steady_peak = meter.read()
-    effect = None
-    if job.recipe is not None:  # last, since the profiler leaves traces in times and memory
-        short = partial(draw_batch, pipeline, job.case.generation, short_batch(job.case.generation))
-        effect = measure_effect(pipeline, job.recipe, short, graphs=compiles.graphs)
-    return ProcessRun(
-        load_s=load_s,
-        first_call_s=first_call_s,
+    once = partial(draw_batch, pipeline, job.case.generation, batches(job.case.generation)[0])
+    time_call = partial(timed, once, synchronize=synchronizer(job.device))
+    # A baseline looks nothing up, and is not made to import what does.
+    watched: AbstractContextManager[Counter[str]] = own_hits() if job.recipe is not None else nullcontext(Counter())
+    with watched as own:
+        tell("first call")
+        meter.reset()
+        with counted_compiles() as compiles:
+            first_s = time_call()
+        first_peak = meter.read()
+        if job.save_artifacts is not None:
+            save_artifacts(job.save_artifacts)
+        tell("steady calls")
+        meter.reset()
+        steady_s = [time_call() for _ in range(STEADY_CALLS)]
+    return _Calls(
+        first_s=first_s,
+        first_peak=first_peak,
         steady_s=steady_s,
-        peaks=PhasePeaks(
-            kind=steady_peak.kind,
-            load_bytes=load_peak.gated_bytes,
-            first_call_bytes=first_call_peak.gated_bytes,
-            steady_bytes=steady_peak.gated_bytes,
-            steady_reserved_bytes=steady_peak.reserved_bytes,
-            steady_phase_bytes=_phase_bytes(job, pipeline, meter),
-        ),
-        effect=effect,
-        fingerprint=fingerprint_of(pipeline, job.case, job.device),
+        steady_peak=meter.read(),
+        graphs=compiles.graphs,
+        caches=cache_uses(own),
     )
 
 
@@ -131,6 +171,16 @@ def _phase_bytes(job: Job, pipeline: Any, meter: "PeakMeter") -> dict[str, int]:
     from nearlossless.pipelines.requests import batches
 
     return phase_peaks(pipeline, job.case.generation, batches(job.case.generation)[0], meter)
+
+
+def _effect(job: Job, pipeline: Any, graphs: int) -> Effect | None:
+    from nearlossless.pipelines.drawing import draw_batch
+    from nearlossless.pipelines.requests import short_batch
+
+    if job.recipe is None:
+        return None
+    short = partial(draw_batch, pipeline, job.case.generation, short_batch(job.case.generation))
+    return measure_effect(pipeline, job.recipe, short, graphs=graphs)
 
 
 def private_stdout() -> TextIO:

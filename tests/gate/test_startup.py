@@ -10,6 +10,7 @@ from nearlossless.selection import Subject
 
 @pytest.mark.gate("startup")
 def test_startup(subject: Subject, process_runs: ProcessRuns, gate: Concluding) -> None:
-    """A cold start stays below its ceiling, and primed caches make the first call shorter."""
-    verdict = gate(judge_startup(process_runs.cold, process_runs.warm, subject.thresholds))
+    """A cold start stays below its ceiling; primed caches make the first call shorter, and nothing compiles anew."""
+    runs = process_runs
+    verdict = gate(judge_startup(runs.cold, runs.warm, subject.thresholds, artifact=runs.artifact))
     assert verdict.is_pass, str(verdict)

@@ -9,6 +9,7 @@ from PIL import Image
 from tests.scores import scores
 from tests.shrinking import CHANGES, shrink
 
+from nearlossless.caches import CacheUse
 from nearlossless.case_files import load_case
 from nearlossless.cases import Case, Generation, Model
 from nearlossless.effect import Effect
@@ -170,7 +171,12 @@ def process_run() -> Callable[..., ProcessRun]:
     """Makes what one process measured; arguments replace single figures."""
 
     def make(
-        *, steady_bytes: int = 1000, load_s: float = 1.0, first_call_s: float = 2.0, kind: str = "resident"
+        *,
+        steady_bytes: int = 1000,
+        load_s: float = 1.0,
+        first_call_s: float = 2.0,
+        kind: str = "resident",
+        caches: dict[str, CacheUse] | None = None,
     ) -> ProcessRun:
         return ProcessRun(
             load_s=load_s,
@@ -179,6 +185,7 @@ def process_run() -> Callable[..., ProcessRun]:
             peaks=PhasePeaks(
                 kind=kind, load_bytes=steady_bytes, first_call_bytes=steady_bytes, steady_bytes=steady_bytes
             ),
+            caches=caches or {},
         )
 
     return make
@@ -219,7 +226,8 @@ def full_record(identity: PictureIdentity, process_run: Callable[..., ProcessRun
         verdicts=verdicts,
         baseline_process=process_run(),
         cold_process=process_run(),
-        warm_process=process_run(),
+        warm_process=process_run(caches={"graphs": CacheUse(hits=7, bypasses=2)}),
+        artifact_process=process_run(load_s=1.5),
         speeds=Speeds(baseline_s=[1.0, 1.1, 1.05], compiled_s=[0.7, 0.71, 0.69], baseline_phases=[phase_times()]),
         pictures=[
             PictureRecord(prompt="blue ring", seed=20, height=128, width=128, live=scores(0.8, mean_ssim=0.9)),

@@ -1,8 +1,14 @@
 """Workers for real: what they report, and how each way to fail is told. A start takes seconds."""
 
+import ast
 import contextlib
 import io
+import os
 import queue
+import select
+import signal
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,7 +21,7 @@ from nearlossless.cases import Case, CaseError
 from nearlossless.gates import GIB, judge_memory
 from nearlossless.measuring.fresh_processes import measure_processes
 from nearlossless.memory import is_out_of_memory
-from nearlossless.processes import WorkerError, _follow, cache_environment, run_worker
+from nearlossless.processes import WorkerError, _follow, cache_environment, child_environment, run_worker
 from nearlossless.progress import Progress
 from nearlossless.recipes import Recipe
 from nearlossless.record import PHASES
@@ -29,6 +35,7 @@ MakeSubject = Callable[..., Subject]
 LIMIT_S = 120.0
 BACKENDS = """
 import os
+import threading
 
 def noisy(pipeline):
     print("this is no event")
@@ -40,6 +47,31 @@ def identity(pipeline):
 
 def leaves(pipeline):
     os._exit(3)
+
+class Ends:
+    def __init__(self, pipeline):
+        self.pipeline = pipeline
+
+    def __getattr__(self, name):
+        return getattr(self.pipeline, name)
+
+class Hangs(Ends):
+    def __call__(self, *arguments, **options):
+        print("autotuning kernel 7 of 9", flush=True)
+        with open(os.environ["PLANTED_PIPE"], "w") as pipe:
+            pipe.write("hanging")
+        threading.Event().wait()
+
+class Dies(Ends):
+    def __call__(self, *arguments, **options):
+        print("lowering graph 3", flush=True)
+        os.abort()
+
+def hangs(pipeline):
+    return Hangs(pipeline)
+
+def dies(pipeline):
+    return Dies(pipeline)
 """
 
 
@@ -151,6 +183,40 @@ def test_backend_that_ends_the_process_is_told(quick_case: Case, backends: str) 
     assert "ended in phase 'load' with exit code 3" in message
 
 
+@pytest.mark.slow
+def test_compile_that_hangs_is_told_with_its_last_output(tiny_case: Case, backends: str, tmp_path: Path) -> None:
+    """A first call that never ends is killed at the limit, and the message has what it printed last."""
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    reader, elapsed_s = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK), [0.0]
+
+    def told(phase: str) -> None:
+        if phase == "first call":
+            assert select.select([reader], [], [], LIMIT_S)[0]  # it hangs by now
+            elapsed_s[0] = LIMIT_S
+
+    job = Job(case=tiny_case, recipe=Recipe(backend=f"{backends}:hangs"), device="cpu")
+    with pytest.raises(WorkerError) as caught:
+        run_worker(
+            job,
+            environment={"PLANTED_PIPE": str(pipe)},
+            progress=told,
+            time_limit_s=LIMIT_S,
+            clock=lambda: elapsed_s[0],
+        )
+    os.close(reader)
+    assert "still in phase 'first call' at the time limit (sampling.startup_limit_s)" in str(caught.value)
+    assert "autotuning kernel 7 of 9" in str(caught.value)
+
+
+@pytest.mark.slow
+def test_compile_that_dies_is_told_with_its_last_output(tiny_case: Case, backends: str) -> None:
+    """A first call that crashes its process is told with phase, signal and what it printed last."""
+    message = failure_of(Job(case=tiny_case, recipe=Recipe(backend=f"{backends}:dies"), device="cpu"))
+    assert f"ended in phase 'first call' with exit code -{int(signal.SIGABRT)}" in message
+    assert "lowering graph 3" in message
+
+
 def test_process_is_killed_at_its_limit(quick_case: Case) -> None:
     """A process that takes too long is killed, and the phase that it was in is named."""
     message = failure_of(Job(case=quick_case, recipe=None, device="cpu"), time_limit_s=0.05)
@@ -167,7 +233,27 @@ def test_line_that_is_no_event_ends_the_reading() -> None:
 
 
 def test_caches_lie_in_one_folder(tmp_path: Path) -> None:
-    """All caches of a process lie in the folder that it is given, apart from each other."""
-    folders = [Path(value) for value in cache_environment(tmp_path).values()]
-    assert len(set(folders)) == 3
+    """All caches of a process lie in the folder that it is given, apart from each other, and none is remote."""
+    variables = cache_environment(tmp_path)
+    remote = {name for name in variables if "REMOTE" in name}
+    folders = [Path(value) for name, value in variables.items() if name not in remote]
+    assert len(set(folders)) == len(folders) == 5
     assert {folder.parent for folder in folders} == {tmp_path}
+    assert {variables[name] for name in remote} == {"0"}
+
+
+def test_torch_takes_the_cache_variables(tmp_path: Path) -> None:
+    """In a process with these variables, torch's own settings name the folder, and no remote cache is on."""
+    script = """
+import torch._dynamo.config, torch._functorch.config, torch._inductor.codecache, torch._inductor.config
+from torch._inductor.codecache import cache_dir
+settings = torch._inductor.config, torch._functorch.config, torch._dynamo.config
+names = ["fx_graph_remote_cache", "autotune_remote_cache", "bundled_autotune_remote_cache",
+         "enable_remote_autograd_cache", "automatic_dynamic_remote_pgo"]
+print([getattr(each, name) for each in settings for name in names if hasattr(each, name)], cache_dir())
+"""
+    environment = child_environment(cache_environment(tmp_path))
+    told = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=True)
+    remote, _, folder = told.stdout.strip().rpartition(" ")
+    assert set(ast.literal_eval(remote)) == {False}
+    assert Path(folder) == tmp_path / "inductor"

@@ -59,6 +59,7 @@ def test_margins_are_as_stated(measured: SubjectRecord) -> None:
         "stored.min_ssim": 0.99,
         "max_cold_start_s": 15.0,
         "max_warm_start_ratio": 0.75,
+        "max_artifact_start_ratio": 0.63,
     }
 
 

@@ -18,6 +18,7 @@ from nearlossless.report.html import render_html
 from nearlossless.report.markdown import render_markdown
 from nearlossless.report.noise import floor_rows
 from nearlossless.report.published import labels, published
+from nearlossless.report.starts import start_rows
 from nearlossless.report.table import HEADINGS, Row, performance_rows
 from nearlossless.thresholds import Band, Thresholds
 
@@ -252,6 +253,17 @@ def test_table_takes_medians_and_sums(full_record: Record) -> None:
     assert (rows["End-to-end time"].baseline, rows["End-to-end time"].compiled) == (1.05, 0.7)
     assert rows["Cold start"].compiled == 3.0
     assert rows["Peak memory"].baseline == 1000 / 1024**3
+
+
+@pytest.mark.parametrize("render", [render_html, render_markdown, plain_console])
+def test_each_start_is_told_apart(full_record: Record, render: Callable[[Record], str]) -> None:
+    """Every report has load, first call and steady call of each process, and its cache lookups where counted."""
+    rows = start_rows(full_record.subjects[0])
+    assert [row[0] for row in rows] == ["baseline", "cold", "warm", "artifact"]
+    assert rows[2] == ("warm", "1.00 s", "2.00 s", "0.50 s", "7 hits, 0 misses, 2 bypasses", "-")
+    text = render(full_record)
+    assert "7 hits" in text
+    assert "1.50 s" in text
 
 
 def test_table_falls_back_to_the_processes(full_record: Record) -> None:

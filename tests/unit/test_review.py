@@ -27,9 +27,8 @@ class Desk:
 
     def __init__(self, root: Path, shipped: Path, case: Case, identity: PictureIdentity) -> None:
         self.baselines, self.report, self.identity = root / "baselines", root / "report", identity
-        shutil.copytree(
-            shipped / "miniature", self.baselines / "miniature", ignore=shutil.ignore_patterns("cpu*", "nvidia*")
-        )
+        case_alone = shutil.ignore_patterns("cpu*", "nvidia*")
+        shutil.copytree(shipped / "miniature", self.baselines / "miniature", ignore=case_alone)
         path = self.baselines / "miniature" / "case.toml"
         text = re.sub(r"prompts = \[.*?\n\]", f"prompts = {list(PROMPTS)}", path.read_text("utf-8"), flags=re.DOTALL)
         path.write_text(text.replace("seeds = [20, 21]", "seeds = [20]"), encoding="utf-8")

@@ -1,7 +1,9 @@
-"""Baseline, cold and warm start, each in a fresh process."""
+"""Baseline, cold and warm start, and one from compile artifacts, each in a fresh process."""
 
+import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from nearlossless.backends import BackendError
@@ -23,13 +25,14 @@ class ProcessRuns:
     baseline_out_of_memory: str | None  # what it said when it ran out of the GPU's
     cold: ProcessRun
     warm: ProcessRun
+    artifact: ProcessRun | None = None  # where the recipe asks for it
 
 
 def measure_processes(
     subject: Subject, cache: Path, progress: Progress, baselines: dict[tuple[str, str], ProcessRun | str]
 ) -> ProcessRuns:
     """
-    Run baseline, cold and warm processes one after the other; `cache` is empty before and primed after.
+    Run baseline, cold, warm and artifact processes one after the other; `cache` is empty before and primed after.
 
     `baselines` keeps the baseline's run of each case and device, which all its recipes share, or what it said when it
     ran out of memory. Where the case says that the baseline does not fit, it is not run.
@@ -39,13 +42,16 @@ def measure_processes(
         WorkerError, BackendError, BackendUnavailable: A compiled process failed, or cannot run here.
     """
 
-    def run(title: str, *, folder: Path, recipe: Recipe | None, variables: Mapping[str, str]) -> ProcessRun:
-        job = Job(case=subject.case, recipe=recipe, device=subject.device)
+    def run(
+        title: str, *, folder: Path, recipe: Recipe | None, variables: Mapping[str, str], **artifacts: Path | None
+    ) -> ProcessRun:
+        job = Job(case=subject.case, recipe=recipe, device=subject.device, **artifacts)
         with progress.phase(f"{title} process"):
             return run_worker(
                 job,
                 environment={**cache_environment(folder), **variables},
                 progress=lambda phase: progress.say(f"{title} process: {phase}"),
+                time_limit_s=subject.case.sampling.startup_limit_s,
             )
 
     recipe, key = subject.recipe, (subject.case.name, subject.device)
@@ -60,13 +66,18 @@ def measure_processes(
         baselines[key] = str(error)
     except (WorkerError, BackendError) as error:
         raise BaselineError(f"the baseline's own process failed: {error}") from None
-    variables = recipe.environment | TRIED
-    cold = run("cold", folder=cache, recipe=recipe, variables=variables)
-    warm = run("warm", folder=cache, recipe=recipe, variables=variables)
+    compiled = partial(run, recipe=recipe, variables=recipe.environment | TRIED)
+    # Loading artifacts runs code: they never leave a folder that is this user's alone, and that goes at once.
+    with tempfile.TemporaryDirectory(prefix="nearlossless-") as private:
+        saved = Path(private, "artifacts") if recipe.artifacts else None
+        cold = compiled("cold", folder=cache, save_artifacts=saved)
+        warm = compiled("warm", folder=cache)
+        artifact = compiled("artifact", folder=Path(private, "caches"), load_artifacts=saved) if saved else None
     baseline = baselines.get(key)
     return ProcessRuns(
         baseline=baseline if isinstance(baseline, ProcessRun) else None,
         baseline_out_of_memory=baseline if isinstance(baseline, str) else None,
         cold=cold,
         warm=warm,
+        artifact=artifact,
     )

@@ -15,7 +15,7 @@ from nearlossless.gates.stacks import speed_check
 from nearlossless.interpreters import bare_environment
 from nearlossless.metrics.clip import clip_scorer, judge_folder
 from nearlossless.pipelines.requests import batches, requests
-from nearlossless.processes import TIME_LIMIT_S, OutOfMemory, cache_environment, child_environment
+from nearlossless.processes import OutOfMemory, cache_environment, child_environment
 from nearlossless.progress import Progress
 from nearlossless.quiet import watch_of
 from nearlossless.selection import Subject
@@ -61,7 +61,7 @@ def compare_stacks(
     progress: Progress,
     *,
     report_folder: Path,
-    limit_s: float = TIME_LIMIT_S,
+    limit_s: float | None = None,
 ) -> StackComparison:
     """
     Interleave both until the speed is decided or the budget ends, then draw every picture of the case with both.
@@ -74,13 +74,14 @@ def compare_stacks(
         subject: Names case, recipe, device and thresholds.
         progress: Told each phase.
         report_folder: Takes the pictures.
-        limit_s: For each answer of a worker.
+        limit_s: For each answer of a worker; None: the case's `startup_limit_s`.
 
     Raises:
         BaselineError: The other stack cannot draw: nothing can be compared.
         BackendError, BackendUnavailable, CaseError, WorkerError: This one cannot.
     """
     job = Job(case=subject.case, recipe=subject.recipe, device=subject.device)
+    limit_s = limit_s if limit_s is not None else subject.case.sampling.startup_limit_s
     with progress.phase("two stacks: start"):
         try:
             with Workers(stacks, job, progress, takes_turns=False, limit_s=limit_s) as workers:

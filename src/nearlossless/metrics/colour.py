@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING
 
+from nearlossless.metrics.threads import one_thread
 from nearlossless.metrics.tiles import tile_xywh
 
 if TYPE_CHECKING:
@@ -40,6 +41,7 @@ def oklab(levels_CHW: "Tensor") -> "Tensor":
     return (level.new_tensor(LAB_OF_ROOTS) @ roots_CN).view(levels_CHW.shape)
 
 
+@one_thread()
 def worst_colour_difference(obtained: "Pixels", expected: "Pixels") -> tuple[float, tuple[int, int, int, int]]:
     """
     Greatest distance between the mean colours of a tile in two pictures of one size, and where that tile lies.

@@ -4,6 +4,7 @@ import math
 from dataclasses import dataclass
 
 from nearlossless.metrics.pixels import Pixels, check_same_size
+from nearlossless.metrics.threads import one_thread
 from nearlossless.metrics.tiles import tile_means
 
 
@@ -23,6 +24,7 @@ class LevelDifferences:
     channel_shift: tuple[float, float, float]
 
 
+@one_thread()
 def level_differences(obtained: Pixels, expected: Pixels) -> LevelDifferences:
     """
     Compare level by level.

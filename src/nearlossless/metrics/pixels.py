@@ -15,25 +15,38 @@ if TYPE_CHECKING:
 
 SIGMA_PX = 1.5
 RADIUS_PX = 5  # 11x11 pixels, as torchmetrics takes for this sigma
+_UNSCALED = [math.exp(-0.5 * (offset / SIGMA_PX) ** 2) for offset in range(-RADIUS_PX, RADIUS_PX + 1)]
+WEIGHTS = [weight / sum(_UNSCALED) for weight in _UNSCALED]
+STRIP_ELEMENTS = 32768  # 256 KiB in float64
 
 
 def blurred(planes_CHW: "Tensor") -> "Tensor":
     """
     Gaussian-weighted means around every pixel; the picture is mirrored at its border.
 
-    The window is the product of two lines, so that it is summed over columns and then over rows: 22 multiplications a
-    pixel instead of 121.
+    The window is the product of two lines, so that it is summed over rows and then over columns: 22 multiplications a
+    pixel instead of 121. They are done strip by strip, so that what they work on stays in the processor's cache.
     """
     import torch.nn.functional as F
 
-    weights = [math.exp(-0.5 * (offset / SIGMA_PX) ** 2) for offset in range(-RADIUS_PX, RADIUS_PX + 1)]
-    sums_CHW = F.pad(planes_CHW, (RADIUS_PX,) * 4, mode="reflect")
-    for axis, size in ((1, planes_CHW.shape[1]), (2, planes_CHW.shape[2])):
-        shifted = [sums_CHW.narrow(axis, start, size) for start in range(len(weights))]
-        sums_CHW = shifted[0] * (weights[0] / sum(weights))
-        for plane, weight in zip(shifted[1:], weights[1:], strict=True):
-            sums_CHW.add_(plane, alpha=weight / sum(weights))
-    return sums_CHW
+    height, width = planes_CHW.shape[1:]
+    means_CHW = planes_CHW.new_empty(planes_CHW.shape)
+    rows = max(1, STRIP_ELEMENTS // (width + 2 * RADIUS_PX))
+    for padded_HW, means_HW in zip(F.pad(planes_CHW, (RADIUS_PX,) * 4, mode="reflect"), means_CHW, strict=True):
+        for top in range(0, height, rows):
+            strip_HW = means_HW[top : top + rows]
+            sums_HW = _weighted_sum(padded_HW.narrow(0, top, len(strip_HW) + 2 * RADIUS_PX), 0)
+            strip_HW.copy_(_weighted_sum(sums_HW, 1))
+    return means_CHW
+
+
+def _weighted_sum(plane_HW: "Tensor", axis: int) -> "Tensor":
+    """Of the pixels under the window, moved along one axis as far as it fits."""
+    size = plane_HW.shape[axis] - 2 * RADIUS_PX
+    sums_HW = plane_HW.narrow(axis, 0, size) * WEIGHTS[0]
+    for start, weight in enumerate(WEIGHTS[1:], 1):
+        sums_HW.add_(plane_HW.narrow(axis, start, size), alpha=weight)
+    return sums_HW
 
 
 class Scale:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 from nearlossless.metrics.pixels import RADIUS_PX, Pixels, Scale, blurred, check_same_size
+from nearlossless.metrics.threads import one_thread
 from nearlossless.metrics.tiles import tile_means, tile_xywh
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ class _Terms(NamedTuple):
     contrast: "Tensor"  # and structure
 
 
+@one_thread()
 def ssim(obtained: Pixels, expected: Pixels, *, multiscale: bool = False) -> Similarity:
     """
     Gaussian structural similarity, as a mean and in the worst tile.

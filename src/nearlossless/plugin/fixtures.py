@@ -81,7 +81,7 @@ def process_runs(
         subject.baseline_ran_out_of_memory(runs.baseline_out_of_memory)
         subject_record.baseline_out_of_memory = runs.baseline_out_of_memory
     subject_record.baseline_process, subject_record.cold_process = runs.baseline, runs.cold
-    subject_record.warm_process = runs.warm
+    subject_record.warm_process, subject_record.artifact_process = runs.warm, runs.artifact
     fingerprint = (runs.baseline or runs.cold).fingerprint
     if fingerprint is not None:
         subject_record.fingerprint = fingerprint.with_variables(subject.recipe.environment)

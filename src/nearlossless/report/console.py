@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from nearlossless.record import Record, SubjectRecord
 from nearlossless.report.published import Published, labels, published
 from nearlossless.report.stacks import STACK_HEADINGS, stack_lines, stack_rows
+from nearlossless.report.starts import START_HEADINGS, start_rows
 from nearlossless.report.table import HEADINGS, Row, performance_rows
 from nearlossless.verdicts import Outcome
 
@@ -92,6 +93,8 @@ def _print_subject(console: "Console", subject: SubjectRecord) -> None:
     title = f"{subject.title} ({hardware})"
     rows = [row for row in performance_rows(subject) if row.is_measured]
     console.print(_table(HEADINGS, [row.cells() for row in rows], title) if rows else Text(title))
+    if starts := start_rows(subject):
+        console.print(_table(START_HEADINGS, starts, "starts"))
     if columns := published(subject):
         console.print(_published_table(columns))
         for source in dict.fromkeys(column.reference.source for column in columns):

@@ -7,6 +7,7 @@ from nearlossless.record import Record, StepParity, SubjectRecord
 from nearlossless.report.noise import FLOOR_HEADINGS, floor_line, floor_rows
 from nearlossless.report.published import labels, published
 from nearlossless.report.stacks import STACK_HEADINGS, stack_lines, stack_rows
+from nearlossless.report.starts import START_HEADINGS, start_rows
 from nearlossless.report.table import HEADINGS, performance_rows
 
 _TEMPLATES = Path(__file__).parent / "templates"
@@ -38,6 +39,7 @@ def _view(subject: SubjectRecord) -> dict[str, Any]:
             (*row.cells(), *(cell for column in columns for cell in column.row(row.label).cells()[1:])) for row in rows
         ],
         "published": columns,
+        "starts": start_rows(subject),
         "parity": [_parity_row(step) for step in subject.parity.steps],
         "stack_rows": [row.cells() for row in stack_rows(subject.stacks)] if subject.stacks else [],
         "stack_lines": stack_lines(subject.stacks) if subject.stacks else [],
@@ -68,6 +70,7 @@ def render_html(record: Record) -> str:
         subjects=[_view(subject) for subject in record.subjects],
         headings=HEADINGS,
         stack_headings=STACK_HEADINGS,
+        start_headings=START_HEADINGS,
         parity_headings=list(_PARITY),
         floor_headings=FLOOR_HEADINGS,
     )

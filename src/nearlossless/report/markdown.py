@@ -4,6 +4,7 @@ from nearlossless.record import Record, SubjectRecord
 from nearlossless.report.noise import FLOOR_HEADINGS, floor_rows
 from nearlossless.report.published import labels, published
 from nearlossless.report.stacks import STACK_HEADINGS, stack_lines, stack_rows
+from nearlossless.report.starts import START_HEADINGS, start_rows
 from nearlossless.report.table import HEADINGS, performance_rows
 
 _SIGNS = {
@@ -52,7 +53,7 @@ def _subject(subject: SubjectRecord) -> list[str]:
         lines += ["", _cell(waiver.not_needed)]
     lines += ["", _row(HEADINGS), "| --- | ---: | ---: | ---: |"]
     lines += [_row(row.cells()) for row in performance_rows(subject) if row.is_measured]
-    return [*lines, "", *_stacks(subject), *_noise(subject), *_published(subject)]
+    return [*lines, "", *_starts(subject), *_stacks(subject), *_noise(subject), *_published(subject)]
 
 
 def _stacks(subject: SubjectRecord) -> list[str]:
@@ -61,6 +62,13 @@ def _stacks(subject: SubjectRecord) -> list[str]:
     lines = [_row(STACK_HEADINGS), "| --- | ---: | ---: | ---: |"]
     lines += [_row(row.cells()) for row in stack_rows(subject.stacks)]
     return [*lines, "", *(f"- {_cell(line)}" for line in stack_lines(subject.stacks)), ""]
+
+
+def _starts(subject: SubjectRecord) -> list[str]:
+    rows = start_rows(subject)
+    if not rows:
+        return []
+    return [_row(START_HEADINGS), "| --- |" + " ---: |" * (len(START_HEADINGS) - 1), *map(_row, rows), ""]
 
 
 def _noise(subject: SubjectRecord) -> list[str]:

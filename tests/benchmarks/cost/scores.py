@@ -1,23 +1,18 @@
-"""
-All scores of a 1024x1024 pair, from decoded pictures to the last tile, against one call of torchmetrics' SSIM.
+"""All scores of a 1024x1024 pair, from decoded pictures to the last tile, against one call of torchmetrics' SSIM."""
 
-Both take turns in one process with the same number of threads; the ratio is of their medians. Prints the profile by
-part; exit code 1 when the ratio is above 1.5. The optional FLIP and LPIPS are left out. Run by
-`tox run -e bench-metrics`.
-"""
-
-import argparse
-import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from statistics import median
 from time import perf_counter
+from typing import Any
 
 import numpy as np
 import torch
 from PIL import Image
 from torchmetrics.functional.image import structural_similarity_index_measure
 
+from nearlossless.environment import restored_torch_settings
 from nearlossless.metrics import scores
 from nearlossless.metrics.colour import worst_colour_difference
 from nearlossless.metrics.levels import level_differences
@@ -25,7 +20,7 @@ from nearlossless.metrics.pixels import Pixels
 from nearlossless.metrics.structure import ssim
 from nearlossless.miniature.world import draw, scene_at
 
-SIDE_PX, MOST_RATIO = 1024, 1.5
+SIDE_PX = 1024
 
 
 def pair() -> tuple[Image.Image, Image.Image]:
@@ -54,31 +49,41 @@ def parts_s(obtained: Image.Image, expected: Image.Image) -> dict[str, float]:
     }
 
 
-def main() -> int:
-    """Time both in turn, print, and say whether the ratio holds."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--repetitions", type=int, default=9)
-    repetitions = parser.parse_args().repetitions
-    for optional in ("flip", "lpips"):
-        setattr(scores, optional, lambda _obtained, _expected: None)
+@contextmanager
+def without_extras() -> Iterator[None]:
+    """Leave the optional FLIP and LPIPS out of every comparison."""
+    before = {name: getattr(scores, name) for name in ("flip", "lpips")}
+    try:
+        for name in before:
+            setattr(scores, name, lambda _obtained, _expected: None)
+        yield
+    finally:
+        for name, score in before.items():
+            setattr(scores, name, score)
+
+
+def measure_scores(rounds: int) -> list[dict[str, Any]]:
+    """Both in turn in this process, with one thread and with as many as torch takes by itself."""
+    with restored_torch_settings(), without_extras():
+        return [_measure_with(threads, rounds) for threads in sorted({1, torch.get_num_threads()})]
+
+
+def _measure_with(threads: int, rounds: int) -> dict[str, Any]:
+    torch.set_num_threads(threads)
     obtained, expected = pair()
     values = [torch.from_numpy(np.array(picture)).permute(2, 0, 1)[None].float() / 255 for picture in pair()]
     theirs, ours, parts = list[float](), list[float](), list[dict[str, float]]()
-    for number in range(repetitions + 1):
+    for number in range(rounds + 1):
         their_s = seconds(partial(structural_similarity_index_measure, *values))
         our_s = seconds(lambda: scores.compare(Pixels(obtained), Pixels(expected)))
         if number:  # the first round warms up
             theirs.append(their_s)
             ours.append(our_s)
             parts.append(parts_s(obtained, expected))
-    ratio = median(ours) / median(theirs)
-    print(f"torch {torch.__version__}, {torch.get_num_threads()} threads, medians of {repetitions}")
-    print(f"torchmetrics SSIM, float32: {median(theirs):.3f} s; all scores: {median(ours):.3f} s")
-    for part in parts[0]:
-        print(f"  {part}: {median(round_s[part] for round_s in parts):.3f} s")
-    print(f"ratio {ratio:.2f}, required <= {MOST_RATIO}")
-    return 0 if ratio <= MOST_RATIO else 1
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+    return {
+        "threads": threads,
+        "torchmetrics_ssim_s": theirs,
+        "all_scores_s": ours,
+        "ratios": [our_s / their_s for our_s, their_s in zip(ours, theirs, strict=True)],
+        "parts_s": {part: median(round_s[part] for round_s in parts) for part in parts[0]},
+    }
