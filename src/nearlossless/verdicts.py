@@ -129,7 +129,9 @@ def _furthest(checks: list[Check]) -> list[str]:
 def _closest(checks: list[Check]) -> list[str]:
     """Of each kind of check the one that came closest to its threshold; nobody looks for the file of a good picture."""
     closest = [(replace(same[0], path=None), len(same)) for same in _by_name(checks)]
-    return [f"{check}, closest of {count}" if count > 1 else str(check) for check, count in closest]
+    told = [f"{check}, closest of {count}" if count > 1 else str(check) for check, count in closest[:MOST_TOLD]]
+    names = [check.name for check, _ in closest[MOST_TOLD:]]
+    return told + ([f"further from their thresholds: {', '.join(names)}"] if names else [])
 
 
 def _headroom(check: Check) -> float:
