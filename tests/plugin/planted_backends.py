@@ -213,22 +213,22 @@ def sleeps(pipeline: Any) -> Any:
     return Sleeps(pipeline)
 
 
-class SleepsAtFourthCall(Wrapped):
-    """Draws three pictures, then hangs: the first call, the one that shows the effect, and the first to compare."""
+class SleepsAtFifthCall(Wrapped):
+    """Draws four times, then hangs: the first call, the one that shows the effect, the replay, the first to compare."""
 
     calls = 0
 
     def __call__(self, *arguments: Any, **options: Any) -> Any:
         """Draw or hang."""
         self.calls += 1
-        if self.calls >= 4:
+        if self.calls >= 5:
             time.sleep(600)
         return super().__call__(*arguments, **options)
 
 
-def sleeps_at_fourth_call(pipeline: Any) -> Any:
-    """Hangs while its fourth picture is drawn."""
-    return SleepsAtFourthCall(pipeline)
+def sleeps_at_fifth_call(pipeline: Any) -> Any:
+    """Hangs while it draws for the fifth time."""
+    return SleepsAtFifthCall(pipeline)
 
 
 def skips(pipeline: Any) -> Any:

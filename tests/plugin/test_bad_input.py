@@ -333,7 +333,7 @@ def test_killed_run_leaves_no_worker(make_workspace: MakeWorkspace) -> None:
 def interrupted_update(approval: Approval, make_workspace: MakeWorkspace) -> tuple[Workspace, int, str, bool]:
     """An update stopped by Ctrl-C between its first and its second picture, and whether baselines/ is as it was."""
     workspace = make_workspace("interrupted-update")
-    recipe = 'backend = "planted_backends:sleeps_at_fourth_call"'
+    recipe = 'backend = "planted_backends:sleeps_at_fifth_call"'
     workspace.add_case(case_toml({"sleeps": recipe}, seeds="[20, 21]"), expected=approval.expected)
     before = tree(workspace.baselines)
     (workspace.folder / "conftest.py").write_text(UNGUARDED, encoding="utf-8")

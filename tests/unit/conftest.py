@@ -122,9 +122,9 @@ def make_lora(tmp_path_factory: pytest.TempPathFactory) -> MakeLora:
     return make
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture
 def picture() -> Image.Image:
-    """One drawn picture of 128x128 pixels."""
+    """One drawn picture of 128x128 pixels, of each test's own: some paint on it."""
     return draw(scene_at(0))
 
 

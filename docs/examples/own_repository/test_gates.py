@@ -6,8 +6,7 @@ from nearlossless.measuring.speed import paired
 
 @pytest.mark.gate("speedup")
 def test_speedup(subject, speeds, gate):
-    sampling, accepted = subject.case.sampling, speeds.accepted
-    verdict = gate(judge_speedup(paired(speeds), sampling, subject.thresholds, accepted=accepted))
+    verdict = gate(judge_speedup(paired(speeds), subject.case.sampling, subject.thresholds, accepted=speeds.accepted))
     assert verdict.is_pass, str(verdict)
 
 

@@ -31,11 +31,11 @@ def measure_parity(recording: Recording, compiled: Any, subject: Subject, progre
             for call in calls:
                 step = compare_step(call, other, recording.exact(call))
                 parity.steps.append(step)
-                if step.problem is not None and step.ratio is None:
-                    break
                 if ceiling is not None and parity.divergence is None and is_parity_regression(step, subject.thresholds):
                     progress.say(f"step parity: looking for what diverges at step {step.step + 1}")
                     parity.divergence = f"at step {step.step + 1} {_located(call, recording, other, ceiling)}"
+                if step.ratio is None:  # nothing finite came back, or nothing at all: later steps say no more
+                    break
         finally:
             for pipeline in (recording.pipeline, compiled):
                 bring_back(pipeline)
