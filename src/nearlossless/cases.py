@@ -17,6 +17,7 @@ Size = Annotated[tuple[int, int], Field(description="(height, width) in pixels")
 Offload = Literal["model", "sequential"]
 
 LARGEST_SIDE = 4096
+COMPILED_PARITY_RATIO = 1.5  # of a step, in units of the baseline's own error; SGLang admits kernels by the same
 
 
 class CaseError(Exception):
@@ -232,12 +233,18 @@ class Case(Strict):
         """
         The thresholds in force: the case's, then the recipe's, then those for the device, then for the hardware.
 
+        Where no layer names `max_parity_ratio`, a recipe that quantizes nothing is held to what rounding explains.
+
         Args:
             recipe_name: None for a backend that no recipe names (`--backend`).
             device: "cpu" or "cuda".
             hardware: GPU name as torch prints it, or the CPU's instruction set.
         """
-        return merged(self._layers(recipe_name, device, hardware))
+        in_force = merged(self._layers(recipe_name, device, hardware))
+        only_compiles = recipe_name is None or not self.recipes[recipe_name].quantization
+        if in_force.max_parity_ratio is None and only_compiles:
+            return in_force.overridden_by(Thresholds(max_parity_ratio=COMPILED_PARITY_RATIO))
+        return in_force
 
     def _hardware_of(self, device: Device) -> list[str]:
         """Hardware that overrides name; instruction sets of CPUs start with "cpu-"."""

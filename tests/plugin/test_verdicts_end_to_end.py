@@ -45,6 +45,13 @@ def test_candidates_are_announced(approval: Approval) -> None:
     assert "nearlossless approve" in approval.run.output
 
 
+def test_run_tells_what_each_candidate_would_change(approval: Approval) -> None:
+    """Where nothing is stored yet, every candidate is told as new, by its name."""
+    names = [path.stem for path in (approval.run.report / "candidates" / "mini").rglob("*.png")]
+    assert names
+    assert all(f"{name}: new" in approval.run.output for name in names)
+
+
 def test_approve_takes_candidates_over(approval: Approval) -> None:
     """Approving writes the candidate under the case's hardware folder, byte for byte."""
     assert approval.approve_code == 0, approval.approve_output

@@ -6,6 +6,7 @@ import pytest
 
 from nearlossless.case_files import case_names, find_case, load_case
 from nearlossless.cases import Case, CaseError
+from nearlossless.recipes import Recipe
 from nearlossless.thresholds import Band, Thresholds
 
 MINIMAL = """
@@ -425,3 +426,21 @@ def test_large_baseline_does_not_fit_the_published_small_gpu(shipped_baselines: 
     case = find_case(shipped_baselines, "sd35-large")
     assert "28.525 GiB" in str(case.baseline_does_not_fit("cuda", "NVIDIA GeForce RTX 4090"))
     assert case.baseline_does_not_fit("cuda", "NVIDIA H20") is None
+
+
+@pytest.mark.parametrize(("quantization", "ratio"), [({}, 1.5), ({"transformer": "int8"}, None)])
+def test_recipe_that_only_compiles_is_held_to_rounding(
+    miniature_case: Case, quantization: dict[str, str], ratio: float | None
+) -> None:
+    """Without a ceiling of its own pure compilation has one, and what quantizes is not yet measured."""
+    recipe = Recipe.model_validate({"backend": "inductor", "quantization": quantization})
+    case = miniature_case.model_copy(update={"recipes": {"mine": recipe}, "overrides": {}})
+    assert case.thresholds_for("mine", "cuda", "NVIDIA H20").max_parity_ratio == ratio
+
+
+def test_named_parity_ceiling_stands(miniature_case: Case) -> None:
+    """A ceiling that a table names is not replaced, and a backend of the command line only compiles."""
+    named = miniature_case.model_copy(update={"thresholds": Thresholds(max_parity_ratio=1.2), "overrides": {}})
+    assert named.thresholds_for("inductor", "cpu", "cpu-avx2").max_parity_ratio == 1.2
+    bare = miniature_case.model_copy(update={"overrides": {}})
+    assert bare.thresholds_for(None, "cpu", "cpu-avx2").max_parity_ratio == 1.5

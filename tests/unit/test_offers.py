@@ -133,7 +133,8 @@ def test_threshold_in_force_is_kept_although_another_is_missing(desk: Desk) -> N
     (offer,) = desk.offers()
     starts = {"max_cold_start_s", "max_warm_start_ratio", "max_artifact_start_ratio"}
     assert {proposal.name for proposal in offer.missing} == starts
-    assert {"min_speedup", "max_latency_s", "max_memory_ratio", "max_peak_gib"} == set(offer.kept)
+    kept = {"min_speedup", "max_latency_s", "max_memory_ratio", "max_peak_gib", "max_parity_ratio"}
+    assert set(offer.kept) == kept
     accept(offer, desk.baselines, "first night")
     assert load_case(desk.case_file.parent).thresholds_for("nexfort", "cuda", "NVIDIA H20").min_speedup == 1.21
 

@@ -79,6 +79,18 @@ def _baselines(config: pytest.Config) -> Path:
     return Path(config.getoption("baselines") or config.rootpath / "baselines").absolute()
 
 
+def _candidate_lines(report: Path, baselines: Path) -> list[str]:
+    """What each candidate would change; why that cannot be told, where one is not sound."""
+    from nearlossless.approval import ApprovalError, find_candidates
+    from nearlossless.record import RecordError
+
+    try:
+        found = find_candidates(report, baselines)
+    except (ApprovalError, CaseError, RecordError, OSError) as error:
+        return [str(error)]
+    return [f"{candidate.case}/{candidate.hardware}/{candidate.name}: {candidate.change}" for candidate in found]
+
+
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """One set of gate tests for each selected (case, device, recipe); those on CUDA are marked `gpu`."""
     if "subject" not in metafunc.fixturenames:
@@ -264,6 +276,8 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
     if config.getoption("update_baselines") and not run.candidates:
         terminalreporter.write_line("--update-baselines: no candidate was written; was the quality gate selected?")
     if run.candidates:
+        for line in _candidate_lines(run.folder, _baselines(config)):
+            terminalreporter.write_line(line)
         terminalreporter.write_line(
             f"{len(run.candidates)} candidate picture(s) written, nothing verified; look at them, then:"
             f" nearlossless approve {run.folder} --reason '...'"
