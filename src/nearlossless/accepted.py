@@ -3,7 +3,8 @@
 from pathlib import Path
 
 from nearlossless.environment import Fingerprint, hardware_folder
-from nearlossless.record import AcceptedSpeeds, RecordError, read_record
+from nearlossless.record import RecordError, read_record
+from nearlossless.record.speed import AcceptedSpeeds
 
 
 def accepted_path(case_folder: Path, recipe: str, hardware: str, dtype: str) -> Path:

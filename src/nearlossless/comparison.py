@@ -16,7 +16,7 @@ from nearlossless.metrics.scores import Scores, compare
 from nearlossless.metrics.structure import ssim
 from nearlossless.metrics.tripwires import tripwires
 from nearlossless.pipelines.requests import Batch, Request, batches
-from nearlossless.record import PictureRecord
+from nearlossless.record.quality import PictureRecord
 from nearlossless.sidecars import CLIP
 
 if TYPE_CHECKING:

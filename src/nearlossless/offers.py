@@ -15,7 +15,8 @@ from nearlossless.cases import Case
 from nearlossless.environment import Fingerprint
 from nearlossless.fields import Device
 from nearlossless.proposals import Proposal, proposals, tighter
-from nearlossless.record import LARGEST_RECORD, RECORD_FILE, Record, RecordError, SubjectRecord, now, read_record
+from nearlossless.record import LARGEST_RECORD, RECORD_FILE, Record, RecordError, now, read_record
+from nearlossless.record.subject import SubjectRecord
 from nearlossless.slowdown import max_latency_slowdown
 from nearlossless.verdicts import Outcome
 

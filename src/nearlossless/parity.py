@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from nearlossless.denoiser_calls import DenoiserCall
 from nearlossless.environment import restored_torch_settings
-from nearlossless.record import StepParity
+from nearlossless.record.quality import StepParity
 
 if TYPE_CHECKING:
     from torch import Tensor, dtype

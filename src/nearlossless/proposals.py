@@ -8,7 +8,8 @@ from nearlossless.cases import Sampling
 from nearlossless.gates import GIB
 from nearlossless.loosening import is_looser
 from nearlossless.memory import SINCE_START
-from nearlossless.record import SizeRecord, SubjectRecord, SwapRecord
+from nearlossless.record.shapes import SizeRecord, SwapRecord
+from nearlossless.record.subject import SubjectRecord
 from nearlossless.timing import PairedLatencies, judge_latencies, judge_pairs
 
 # Beyond these a figure describes no pipeline, whatever a record says.

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from nearlossless.denoiser_calls import DenoiserCall
-from nearlossless.record import InputError, InputKind, ReplayRecord
+from nearlossless.record.quality import InputError, InputKind, ReplayRecord
 from nearlossless.upcasting import map_tensors
 
 if TYPE_CHECKING:

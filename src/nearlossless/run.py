@@ -9,7 +9,9 @@ from importlib import metadata
 from pathlib import Path
 
 from nearlossless.baselines import CANDIDATES, EXPECTED
-from nearlossless.record import SCHEMA_VERSION, CheckRecord, Record, SubjectRecord, VerdictRecord, now, write_record
+from nearlossless.record import SCHEMA_VERSION, Record, now, write_record
+from nearlossless.record.subject import SubjectRecord
+from nearlossless.record.verdicts import CheckRecord, VerdictRecord
 from nearlossless.selection import Subject
 from nearlossless.verdicts import Check, Outcome, Verdict
 from nearlossless.waivers import waive

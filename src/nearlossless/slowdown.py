@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from nearlossless.cases import Sampling
 from nearlossless.evidence import MeanJudge
-from nearlossless.record import AcceptedSpeeds
+from nearlossless.record.speed import AcceptedSpeeds
 from nearlossless.sequential import Interval
 from nearlossless.thresholds import Thresholds
 from nearlossless.timing import PairedLatencies, Question, is_latency, judged_note, log_ratios

@@ -17,7 +17,8 @@ from nearlossless.atomic import write_text
 from nearlossless.case_files import load_case
 from nearlossless.fields import GATES
 from nearlossless.gates import GIB
-from nearlossless.record import RECORD_FILE, SubjectRecord, read_record
+from nearlossless.record import RECORD_FILE, read_record
+from nearlossless.record.subject import SubjectRecord
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "docs" / "benchmarks"

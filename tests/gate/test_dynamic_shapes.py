@@ -4,7 +4,7 @@ import pytest
 
 from nearlossless.gates import judge_shapes
 from nearlossless.plugin.fixtures import Concluding
-from nearlossless.record import SubjectRecord
+from nearlossless.record.subject import SubjectRecord
 from nearlossless.selection import Subject
 
 

@@ -5,7 +5,7 @@ import pytest
 from nearlossless.gates import judge_speedup
 from nearlossless.measuring.speed import paired
 from nearlossless.plugin.fixtures import Concluding
-from nearlossless.record import Speeds
+from nearlossless.record.speed import Speeds
 from nearlossless.selection import Subject
 
 

@@ -8,7 +8,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from nearlossless.record import RECORD_FILE, Record, SubjectRecord, VerdictRecord, read_record
+from nearlossless.record import RECORD_FILE, Record, read_record
+from nearlossless.record.subject import SubjectRecord
+from nearlossless.record.verdicts import VerdictRecord
 
 GATE_TESTS = Path(__file__).parents[1] / "gate"
 BACKENDS = Path(__file__).with_name("planted_backends.py")

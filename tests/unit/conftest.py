@@ -18,18 +18,12 @@ from nearlossless.fields import Device
 from nearlossless.miniature.world import draw, scene_at
 from nearlossless.progress import Progress
 from nearlossless.recipes import Recipe
-from nearlossless.record import (
-    CheckRecord,
-    ParityRecord,
-    PhaseTimes,
-    PictureRecord,
-    Record,
-    SizeRecord,
-    Speeds,
-    StepParity,
-    SubjectRecord,
-    VerdictRecord,
-)
+from nearlossless.record import Record
+from nearlossless.record.quality import ParityRecord, PictureRecord, StepParity
+from nearlossless.record.shapes import SizeRecord
+from nearlossless.record.speed import PhaseTimes, Speeds
+from nearlossless.record.subject import SubjectRecord
+from nearlossless.record.verdicts import CheckRecord, VerdictRecord
 from nearlossless.selection import Subject
 from nearlossless.thresholds import Thresholds
 from nearlossless.worker import PhasePeaks, ProcessRun

@@ -7,7 +7,8 @@ import pytest
 
 from nearlossless.accepted import accepted_path, accepted_speeds
 from nearlossless.environment import Fingerprint
-from nearlossless.record import AcceptedSpeeds, Record
+from nearlossless.record import Record
+from nearlossless.record.speed import AcceptedSpeeds
 
 
 class Shelf:

@@ -30,7 +30,7 @@ from nearlossless.pipelines.loading import build_baseline
 from nearlossless.pipelines.requests import Request, batches, requests, size_batches, size_requests
 from nearlossless.progress import Progress
 from nearlossless.recipes import Recipe
-from nearlossless.record import ParityRecord, ReplayRecord
+from nearlossless.record.quality import ParityRecord, ReplayRecord
 from nearlossless.selection import Subject
 from nearlossless.thresholds import Band, Thresholds
 from nearlossless.verdicts import Outcome

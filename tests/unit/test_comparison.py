@@ -14,7 +14,7 @@ from nearlossless.metrics.pixels import Pixels
 from nearlossless.metrics.structure import ssim
 from nearlossless.miniature.world import draw, scene_at
 from nearlossless.pipelines.requests import requests
-from nearlossless.record import ParityRecord, PictureRecord, ReplayRecord
+from nearlossless.record.quality import ParityRecord, PictureRecord, ReplayRecord
 from nearlossless.sidecars import read_sidecar
 from nearlossless.thresholds import Thresholds
 from nearlossless.verdicts import Outcome

@@ -18,7 +18,8 @@ from nearlossless.gates import (
     judge_speedup,
     judge_startup,
 )
-from nearlossless.record import InputError, ParityRecord, PictureRecord, ReplayRecord, SizeRecord, StepParity
+from nearlossless.record.quality import InputError, ParityRecord, PictureRecord, ReplayRecord, StepParity
+from nearlossless.record.shapes import SizeRecord
 from nearlossless.thresholds import Band, PhaseBudgets, Thresholds
 from nearlossless.timing import PairedLatencies
 from nearlossless.verdicts import Outcome, Verdict

@@ -15,7 +15,8 @@ from nearlossless.cases import CaseError
 from nearlossless.cli import app
 from nearlossless.gates import GIB
 from nearlossless.offers import Offer, accept, find_offers
-from nearlossless.record import Record, RecordError, SubjectRecord, read_record, write_record
+from nearlossless.record import Record, RecordError, read_record, write_record
+from nearlossless.record.subject import SubjectRecord
 from nearlossless.worker import ProcessRun
 
 GPU = "NVIDIA H100 80GB HBM3"

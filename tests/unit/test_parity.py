@@ -23,7 +23,7 @@ from nearlossless.pipelines.drawing import draw
 from nearlossless.pipelines.loading import build_baseline
 from nearlossless.pipelines.requests import requests
 from nearlossless.progress import Progress
-from nearlossless.record import ParityRecord
+from nearlossless.record.quality import ParityRecord
 from nearlossless.selection import Subject
 from nearlossless.shapes import counted_compiles
 from nearlossless.thresholds import Thresholds

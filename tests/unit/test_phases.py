@@ -16,7 +16,7 @@ from nearlossless.pipelines.loading import build_baseline
 from nearlossless.pipelines.phases import phase_peaks, phase_times
 from nearlossless.pipelines.requests import batches, requests
 from nearlossless.pipelines.watching import watched
-from nearlossless.record import PhaseTimes, Speeds
+from nearlossless.record.speed import PhaseTimes, Speeds
 from nearlossless.thresholds import Thresholds
 from nearlossless.timing import PairedLatencies
 from nearlossless.verdicts import Outcome

@@ -25,7 +25,7 @@ from nearlossless.pipelines.placing import offload_of, place, without_offload
 from nearlossless.pipelines.requests import requests
 from nearlossless.progress import Progress
 from nearlossless.recipes import Recipe
-from nearlossless.record import ParityRecord
+from nearlossless.record.quality import ParityRecord
 from nearlossless.selection import Subject
 from nearlossless.thresholds import Thresholds
 

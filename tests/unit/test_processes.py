@@ -24,7 +24,7 @@ from nearlossless.memory import is_out_of_memory
 from nearlossless.processes import WorkerError, _follow, cache_environment, child_environment, run_worker
 from nearlossless.progress import Progress
 from nearlossless.recipes import Recipe
-from nearlossless.record import PHASES
+from nearlossless.record.speed import PHASES
 from nearlossless.selection import Subject
 from nearlossless.thresholds import Thresholds
 from nearlossless.verdicts import Outcome

@@ -11,7 +11,10 @@ from nearlossless.cases import Sampling
 from nearlossless.gates import GIB, judge_memory, judge_speedup, judge_startup
 from nearlossless.loosening import is_looser
 from nearlossless.proposals import Proposal, proposals, tighter
-from nearlossless.record import ParityRecord, PictureRecord, Record, SizeRecord, StepParity, SubjectRecord, SwapRecord
+from nearlossless.record import Record
+from nearlossless.record.quality import ParityRecord, PictureRecord, StepParity
+from nearlossless.record.shapes import SizeRecord, SwapRecord
+from nearlossless.record.subject import SubjectRecord
 from nearlossless.thresholds import Thresholds
 from nearlossless.timing import PairedLatencies
 from nearlossless.verdicts import Outcome

@@ -19,7 +19,7 @@ from nearlossless.pipelines.loading import build_baseline
 from nearlossless.pipelines.requests import requests
 from nearlossless.progress import Progress
 from nearlossless.recipes import Recipe
-from nearlossless.record import ReplayRecord
+from nearlossless.record.quality import ReplayRecord
 from nearlossless.replay import Player, named_inputs, played_by, relative_error
 from nearlossless.selection import Subject
 from nearlossless.shapes import counted_compiles

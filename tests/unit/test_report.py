@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 from tests.scores import scores
 
-from nearlossless.record import ParityRecord, PictureRecord, Record
+from nearlossless.record import Record
+from nearlossless.record.quality import ParityRecord, PictureRecord
 from nearlossless.references import Figures, Reference
 from nearlossless.report import write_reports
 from nearlossless.report.console import render_console, render_table

@@ -9,7 +9,7 @@ import pytest
 
 from nearlossless.cases import Sampling
 from nearlossless.gates import judge_speedup
-from nearlossless.record import AcceptedSpeeds
+from nearlossless.record.speed import AcceptedSpeeds
 from nearlossless.slowdown import (
     LATENCY,
     MAX_LATENCY_SLOWDOWN,

@@ -22,7 +22,7 @@ from nearlossless.pipelines.loras import ADAPTER
 from nearlossless.pipelines.requests import requests
 from nearlossless.progress import Progress
 from nearlossless.recipes import Recipe
-from nearlossless.record import SizeRecord, SwapRecord
+from nearlossless.record.shapes import SizeRecord, SwapRecord
 from nearlossless.selection import Subject
 from nearlossless.thresholds import Band, Thresholds
 from nearlossless.verdicts import Outcome

@@ -10,7 +10,8 @@ import pytest
 from pydantic import ValidationError
 
 from nearlossless.cases import Case
-from nearlossless.record import Record, SubjectRecord
+from nearlossless.record import Record
+from nearlossless.record.subject import SubjectRecord
 from nearlossless.run import Run
 from nearlossless.selection import Subject
 from nearlossless.verdicts import EXIT_REGRESSION, EXIT_UNDECIDED, Check, Outcome, at_least, exit_code, found, stopped

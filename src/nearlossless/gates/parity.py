@@ -4,7 +4,7 @@ import math
 from dataclasses import replace
 from functools import partial
 
-from nearlossless.record import ParityRecord, StepParity
+from nearlossless.record.quality import ParityRecord, StepParity
 from nearlossless.thresholds import Thresholds
 from nearlossless.verdicts import Check, Outcome, at_most, found
 

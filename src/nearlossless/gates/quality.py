@@ -9,7 +9,7 @@ from nearlossless.gates.parity import parity_checks
 from nearlossless.gates.replay import replay_checks
 from nearlossless.metrics.scores import Scores
 from nearlossless.noise import with_margin
-from nearlossless.record import ParityRecord, PictureRecord, ReplayRecord
+from nearlossless.record.quality import ParityRecord, PictureRecord, ReplayRecord
 from nearlossless.thresholds import Band, Thresholds
 from nearlossless.verdicts import Check, Outcome, Verdict, at_most, found, verdict
 

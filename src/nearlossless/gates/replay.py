@@ -5,7 +5,7 @@ import math
 from nearlossless.gates.bands import band_checks
 from nearlossless.metrics.scores import Scores
 from nearlossless.parity import ROUNDING_RMS
-from nearlossless.record import InputKind, ReplayRecord
+from nearlossless.record.quality import InputKind, ReplayRecord
 from nearlossless.thresholds import Thresholds
 from nearlossless.verdicts import Check, Outcome, at_most, found
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from nearlossless.gates.bands import LIVE_SSIM
-from nearlossless.record import SizeRecord, SwapRecord
+from nearlossless.record.shapes import SizeRecord, SwapRecord
 from nearlossless.thresholds import Thresholds
 from nearlossless.verdicts import Check, Outcome, Verdict, at_least, at_most, found, verdict
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from nearlossless.cases import Sampling
-from nearlossless.record import AcceptedSpeeds
+from nearlossless.record.speed import AcceptedSpeeds
 from nearlossless.slowdown import judge_slowdown
 from nearlossless.thresholds import Thresholds
 from nearlossless.timing import PairedLatencies, judge_latencies, judge_pairs

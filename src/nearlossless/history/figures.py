@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from nearlossless.gates import GIB
-from nearlossless.record import SubjectRecord
+from nearlossless.record.subject import SubjectRecord
 from nearlossless.timing import PairedLatencies, is_latency, log_ratios
 
 _LARGEST = 1e12  # of any unit here; beyond, squares lose their meaning

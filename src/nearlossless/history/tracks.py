@@ -9,7 +9,7 @@ from typing import Any
 from nearlossless.environment import Fingerprint, PictureIdentity, TimingIdentity
 from nearlossless.history.figures import Figure
 from nearlossless.history.store import Entry
-from nearlossless.record import SubjectRecord
+from nearlossless.record.subject import SubjectRecord
 
 Identity = TimingIdentity | PictureIdentity
 

@@ -12,7 +12,7 @@ from nearlossless.metrics.clip import clip_scorer, judge_folder
 from nearlossless.pipelines.drawing import latents_sha256
 from nearlossless.pipelines.requests import requests
 from nearlossless.progress import Progress
-from nearlossless.record import PictureRecord
+from nearlossless.record.quality import PictureRecord
 from nearlossless.selection import Subject
 
 

@@ -7,7 +7,7 @@ from nearlossless.measuring import drawer
 from nearlossless.measuring.recording import Recording, decoded_latents, denoiser_of
 from nearlossless.pipelines.requests import batches
 from nearlossless.progress import Progress
-from nearlossless.record import ReplayRecord
+from nearlossless.record.quality import ReplayRecord
 from nearlossless.replay import Player, played_by
 from nearlossless.selection import Subject
 

@@ -10,7 +10,7 @@ from nearlossless.measuring import baseline_drawer
 from nearlossless.pipelines.drawing import draw_batch
 from nearlossless.pipelines.requests import Batch, size_batches
 from nearlossless.progress import Progress
-from nearlossless.record import SizeRecord
+from nearlossless.record.shapes import SizeRecord
 from nearlossless.selection import Subject
 from nearlossless.shapes import counted_compiles, warmup_sizes
 from nearlossless.timing import synchronizer, timed

@@ -13,7 +13,7 @@ from nearlossless.pipelines.phases import phase_times
 from nearlossless.pipelines.requests import batches
 from nearlossless.progress import Progress
 from nearlossless.quiet import watch_of
-from nearlossless.record import AcceptedSpeeds, PhaseTimes, Speeds
+from nearlossless.record.speed import AcceptedSpeeds, PhaseTimes, Speeds
 from nearlossless.selection import Subject
 from nearlossless.slowdown import max_latency_slowdown, open_questions
 from nearlossless.timing import PairedLatencies, measure_alone, measure_pairs, synchronizer

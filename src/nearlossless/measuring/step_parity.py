@@ -9,7 +9,7 @@ from nearlossless.measuring.recording import Recording, denoiser_of
 from nearlossless.parity import chosen_steps, compare_step, reference_dtype
 from nearlossless.pipelines.placing import bring_back
 from nearlossless.progress import Progress
-from nearlossless.record import ParityRecord
+from nearlossless.record.quality import ParityRecord
 from nearlossless.selection import Subject
 
 

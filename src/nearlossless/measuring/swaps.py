@@ -10,7 +10,7 @@ from nearlossless.measuring import baseline_drawer, drawer
 from nearlossless.pipelines.loras import swap_lora
 from nearlossless.pipelines.requests import size_batches
 from nearlossless.progress import Progress
-from nearlossless.record import SwapRecord
+from nearlossless.record.shapes import SwapRecord
 from nearlossless.selection import Subject
 from nearlossless.shapes import counted_compiles, warmup_sizes
 

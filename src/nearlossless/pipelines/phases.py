@@ -11,7 +11,7 @@ from nearlossless.memory import SINCE_START, PeakMeter
 from nearlossless.pipelines.drawing import call, draw_batch
 from nearlossless.pipelines.requests import Request
 from nearlossless.pipelines.watching import watched
-from nearlossless.record import PHASES, PhaseTimes
+from nearlossless.record.speed import PHASES, PhaseTimes
 
 DENOISING, STEP, DECODING, END = "denoising", "step", "decoding", "end"
 

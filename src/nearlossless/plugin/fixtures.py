@@ -21,7 +21,9 @@ from nearlossless.measuring.fresh_processes import ProcessRuns
 from nearlossless.plugin.stash import PROGRESS, RUN
 from nearlossless.processes import cache_environment
 from nearlossless.progress import Progress
-from nearlossless.record import ParityRecord, Speeds, SubjectRecord
+from nearlossless.record.quality import ParityRecord
+from nearlossless.record.speed import Speeds
+from nearlossless.record.subject import SubjectRecord
 from nearlossless.selection import Subject
 from nearlossless.stacks import StackComparison
 from nearlossless.verdicts import Outcome, Verdict

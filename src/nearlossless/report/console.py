@@ -4,7 +4,8 @@ import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from nearlossless.record import Record, SubjectRecord
+from nearlossless.record import Record
+from nearlossless.record.subject import SubjectRecord
 from nearlossless.report.published import Published, labels, published
 from nearlossless.report.stacks import STACK_HEADINGS, stack_lines, stack_rows
 from nearlossless.report.starts import START_HEADINGS, start_rows

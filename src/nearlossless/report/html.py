@@ -3,7 +3,9 @@
 from pathlib import Path
 from typing import Any
 
-from nearlossless.record import Record, StepParity, SubjectRecord
+from nearlossless.record import Record
+from nearlossless.record.quality import StepParity
+from nearlossless.record.subject import SubjectRecord
 from nearlossless.report.noise import FLOOR_HEADINGS, floor_line, floor_rows
 from nearlossless.report.published import labels, published
 from nearlossless.report.stacks import STACK_HEADINGS, stack_lines, stack_rows

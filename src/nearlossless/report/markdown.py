@@ -1,6 +1,7 @@
 """`summary.md`: for a job summary or a pull-request comment."""
 
-from nearlossless.record import Record, SubjectRecord
+from nearlossless.record import Record
+from nearlossless.record.subject import SubjectRecord
 from nearlossless.report.noise import FLOOR_HEADINGS, floor_rows
 from nearlossless.report.published import labels, published
 from nearlossless.report.stacks import STACK_HEADINGS, stack_lines, stack_rows

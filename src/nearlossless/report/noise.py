@@ -4,7 +4,7 @@ import math
 
 from nearlossless.figures import FIGURES, Figure
 from nearlossless.noise import Movement, NoiseFloor
-from nearlossless.record import SubjectRecord
+from nearlossless.record.subject import SubjectRecord
 from nearlossless.report.console import printable, render_cells
 
 _DIGITS = {

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, replace
 
-from nearlossless.record import SubjectRecord
+from nearlossless.record.subject import SubjectRecord
 from nearlossless.references import Figures, Reference
 from nearlossless.report.table import (
     END_TO_END,

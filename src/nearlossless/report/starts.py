@@ -3,7 +3,7 @@
 import statistics
 
 from nearlossless.caches import CacheUse
-from nearlossless.record import SubjectRecord
+from nearlossless.record.subject import SubjectRecord
 from nearlossless.worker import ProcessRun
 
 START_HEADINGS = ("start", "load", "first call", "steady call", "graph cache", "AOTAutograd cache")

@@ -4,7 +4,8 @@ import statistics
 from dataclasses import dataclass
 
 from nearlossless.gates import GIB
-from nearlossless.record import PHASES, PhaseTimes, SubjectRecord
+from nearlossless.record.speed import PHASES, PhaseTimes
+from nearlossless.record.subject import SubjectRecord
 from nearlossless.worker import ProcessRun
 
 _LARGE_CHANGE = 10.0  # beyond this, tenths of a percent say nothing

@@ -16,7 +16,8 @@ from xml.etree import ElementTree as ET
 
 from nearlossless.miniature import JUDGE, PIPELINE
 from nearlossless.processes import cache_environment
-from nearlossless.record import RECORD_FILE, SubjectRecord, read_record
+from nearlossless.record import RECORD_FILE, read_record
+from nearlossless.record.subject import SubjectRecord
 
 ROOT = Path(__file__).parents[3]
 PLAIN = Path(__file__).parent / "plain"

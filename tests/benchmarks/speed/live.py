@@ -10,7 +10,7 @@ from nearlossless.pipelines.drawing import draw_batch
 from nearlossless.pipelines.loading import build_baseline
 from nearlossless.pipelines.requests import batches
 from nearlossless.quiet import watch_of
-from nearlossless.record import AcceptedSpeeds
+from nearlossless.record.speed import AcceptedSpeeds
 from nearlossless.slowdown import SPEEDUP, Unanswerable, judge_slowdown, slowdown_questions
 from nearlossless.thresholds import Thresholds
 from nearlossless.timing import PairedLatencies, measure_pairs, synchronizer

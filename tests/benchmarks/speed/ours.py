@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from tests.benchmarks.speed.traces import Traces
 
 from nearlossless.cases import Sampling
-from nearlossless.record import AcceptedSpeeds
+from nearlossless.record.speed import AcceptedSpeeds
 from nearlossless.slowdown import slowdown_questions
 from nearlossless.thresholds import Thresholds
 from nearlossless.timing import Question, SpeedupQuestion

@@ -6,7 +6,9 @@ import pytest
 from tests.scores import scores
 
 from nearlossless.history.figures import FIGURES
-from nearlossless.record import PictureRecord, Record, StepParity, SubjectRecord
+from nearlossless.record import Record
+from nearlossless.record.quality import PictureRecord, StepParity
+from nearlossless.record.subject import SubjectRecord
 
 
 @pytest.fixture

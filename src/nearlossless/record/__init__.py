@@ -1,0 +1,69 @@
+"""The record: everything one run measured, raw samples included, as JSON with a schema version."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final, Literal
+
+from pydantic import Field, ValidationError
+
+from nearlossless.atomic import write_text
+from nearlossless.record.part import Part
+from nearlossless.record.subject import SubjectRecord
+
+SCHEMA_VERSION: Final = 1
+RECORD_FILE = "record.json"
+LARGEST_RECORD = 1 << 26
+
+
+class RecordError(Exception):
+    """A record that cannot be read; names the file and what is wrong."""
+
+
+class Record(Part):
+    """One run."""
+
+    schema_version: Literal[1]
+    nearlossless_version: str
+    started: str
+    command: str
+    subjects: list[SubjectRecord] = Field(default_factory=list)
+
+
+def now() -> str:
+    """The time in UTC, to the second."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def write_record(record: Record, folder: Path) -> Path:
+    """Write `record.json` into a report folder."""
+    path = folder / RECORD_FILE
+    write_text(path, record.model_dump_json(indent=1) + "\n")
+    return path
+
+
+def read_record(path: Path) -> Record:
+    """
+    Read a record.
+
+    Raises:
+        RecordError: Unreadable, not a record, or of another schema version.
+    """
+    try:
+        return parse_record(path.read_bytes(), path)
+    except OSError as error:
+        raise RecordError(f"{path}: cannot be read ({error.strerror})") from None
+
+
+def parse_record(content: bytes, path: Path) -> Record:
+    """
+    The record in the bytes of a file.
+
+    Raises:
+        RecordError: Not a record, or of another schema version; names the file.
+    """
+    try:
+        return Record.model_validate_json(content)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"])) or "file"
+        raise RecordError(f"{path}: is no record of schema {SCHEMA_VERSION}: {where}: {first['msg']}") from None

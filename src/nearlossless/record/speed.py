@@ -1,0 +1,64 @@
+"""What the speedup gate measured: paired latencies and phases."""
+
+import statistics
+
+from pydantic import Field
+
+from nearlossless.record.part import Part
+
+PHASES = ("text encoding", "denoising", "decoding")
+
+
+class PhaseTimes(Part):
+    """Seconds of one call. The first step is apart: what is prepared once falls into it."""
+
+    text_encoding_s: float
+    first_step_s: float
+    later_steps_s: list[float]
+    decoding_s: float
+
+    @property
+    def seconds(self) -> dict[str, float]:
+        """By phase; denoising is all steps."""
+        denoising_s = self.first_step_s + sum(self.later_steps_s)
+        return dict(zip(PHASES, (self.text_encoding_s, denoising_s, self.decoding_s), strict=True))
+
+    @property
+    def steps_per_s(self) -> float | None:
+        """Denoising steps a second, from the second on; None where there is none."""
+        seconds = sum(self.later_steps_s)
+        return len(self.later_steps_s) / seconds if seconds > 0 else None
+
+
+class AcceptedSpeeds(Part):
+    """Raw latencies of the record last accepted on this machine, or why there are none to compare with."""
+
+    problem: str | None = None
+    started: str = ""
+    baseline_s: list[float] = Field(default_factory=list)
+    compiled_s: list[float] = Field(default_factory=list)
+    set_aside: list[str | None] = Field(default_factory=list)
+
+
+class Speeds(Part):
+    """
+    Raw latencies of the pairs, each of one call, and the phases of calls of their own, each of a whole batch.
+
+    `set_aside` has of each pair why it is not judged, None where it is; `accepted` what it was held against.
+    """
+
+    baseline_s: list[float] = Field(default_factory=list)
+    compiled_s: list[float] = Field(default_factory=list)
+    set_aside: list[str | None] = Field(default_factory=list)
+    accepted: AcceptedSpeeds | None = None
+    baseline_phases: list[PhaseTimes] = Field(default_factory=list)
+    compiled_phases: list[PhaseTimes] = Field(default_factory=list)
+
+    @property
+    def phase_speedups(self) -> dict[str, float]:
+        """Of each phase the baseline's median seconds over the compiled one's; empty where one was not measured."""
+        sides = (self.baseline_phases, self.compiled_phases)
+        if not all(sides):
+            return {}
+        medians = [{name: statistics.median(each.seconds[name] for each in side) for name in PHASES} for side in sides]
+        return {name: medians[0][name] / medians[1][name] for name in PHASES if medians[1][name] > 0}

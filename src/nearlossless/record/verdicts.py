@@ -1,0 +1,30 @@
+"""Verdicts, as a record keeps them."""
+
+from pydantic import Field
+
+from nearlossless.record.part import Part
+
+
+class CheckRecord(Part):
+    """One figure held against one threshold."""
+
+    name: str
+    of: str
+    outcome: str
+    obtained: float | None
+    threshold: float | None
+    comparison: str
+    unit: str
+    note: str
+    interval: tuple[float, float] | None
+    path: str | None
+
+
+class VerdictRecord(Part):
+    """The answer of one gate and the test that gave it."""
+
+    gate: str
+    outcome: str
+    reason: str
+    test: str
+    checks: list[CheckRecord] = Field(default_factory=list)
