@@ -9,6 +9,7 @@ from importlib import metadata
 from pathlib import Path
 
 from nearlossless.baselines import CANDIDATES, EXPECTED
+from nearlossless.provenance import commit, variables
 from nearlossless.record import SCHEMA_VERSION, Record, now, write_record
 from nearlossless.record.subject import SubjectRecord
 from nearlossless.record.verdicts import CheckRecord, VerdictRecord
@@ -69,6 +70,7 @@ class Run:
                 device=subject.device,
                 batch_size=subject.case.generation.batch_size,
                 thresholds=subject.thresholds,
+                sampling=subject.case.sampling,
                 baseline_does_not_fit=subject.declared_not_to_fit,
                 references=subject.case.references,
                 waivers=subject.waivers,
@@ -104,6 +106,8 @@ class Run:
             nearlossless_version=metadata.version("nearlossless"),
             started=self.started,
             command=shlex.join(Path(part).name if i == 0 else part for i, part in enumerate(sys.argv)),
+            commit=commit(Path.cwd()),
+            variables=variables(),
             subjects=list(self.subjects.values()),
         )
 

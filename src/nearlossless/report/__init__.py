@@ -5,11 +5,36 @@ from pathlib import Path
 from nearlossless.atomic import write_text
 from nearlossless.record import Record
 
+KEPT_RUNS = 60  # of a history, that a page looks back on
 
-def write_reports(record: Record, folder: Path) -> None:
-    """Write `summary.md` and `report.html` beside the record and its pictures."""
-    from nearlossless.report.html import render_html
+
+def write_reports(
+    record: Record,
+    folder: Path,
+    *,
+    pictures: Path | None = None,
+    history: Path | None = None,
+    baselines: Path | None = None,
+) -> None:
+    """
+    Write `summary.md` and `report.html`.
+
+    Args:
+        record: What was measured.
+        folder: Where they are written.
+        pictures: The record's own folder, if it is another one.
+        history: Folder of kept records, for what changed since the last green run; one that cannot be read is none.
+        baselines: Folder of cases, whose accepted records stand in where the history has no green run.
+    """
+    from nearlossless.history.store import newest
+    from nearlossless.report.html import Known, render_html
     from nearlossless.report.markdown import render_markdown
 
+    try:
+        entries = newest(history, KEPT_RUNS).entries if history is not None else []
+    except OSError:
+        entries = []
     write_text(folder / "summary.md", render_markdown(record))
-    write_text(folder / "report.html", render_html(record))
+    write_text(
+        folder / "report.html", render_html(record, pictures or folder, Known(history=entries, baselines=baselines))
+    )

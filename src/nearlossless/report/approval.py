@@ -10,7 +10,7 @@ from nearlossless.approval import Candidate
 from nearlossless.atomic import write_text
 from nearlossless.baselines import encode_png, read_picture
 from nearlossless.report.console import render_cells
-from nearlossless.report.html import template
+from nearlossless.report.templating import template
 
 if TYPE_CHECKING:
     from PIL import Image
