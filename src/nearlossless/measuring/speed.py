@@ -61,7 +61,7 @@ def measure_speed(
 
     def tell(count: int, check: Check) -> None:
         if count % 5 == 0:
-            progress.say(f"speedup: sample {count}, {check.outcome.lower()}")
+            progress.within(f"speedup: sample {count}, {check.outcome.lower()}", case.sampling.budget_s)
 
     asked: dict[str, Any] = {
         "sampling": case.sampling,

@@ -38,3 +38,12 @@ def write_reports(
     write_text(
         folder / "report.html", render_html(record, pictures or folder, Known(history=entries, baselines=baselines))
     )
+
+
+def write_beside(old: Record, new: Record, folder: Path) -> Path:
+    """Write `beside.html`, two records side by side, and return its path."""
+    from nearlossless.report.beside import render_beside_html
+
+    path = folder / "beside.html"
+    write_text(path, render_beside_html(old, new))
+    return path

@@ -199,10 +199,8 @@ def _memory(subject: SubjectRecord) -> _Drawing | None:
         axes.set_ylabel("peak GiB")
         _legend(axes)
 
-    told = [
-        f"{name}: " + ", ".join(f"{stage} {g:.3f} GiB" for stage, g in gib.items()) for name, (gib, _) in sides.items()
-    ]
-    return _Drawing(title="Peak memory over the run", words="; ".join(told) + ".", draw=draw)
+    told = [f"{name} {gib['steady']:.3f} GiB, at most {max(gib.values()):.3f}" for name, (gib, _) in sides.items()]
+    return _Drawing(title="Peak memory over the run", words=f"Steady peak: {'; '.join(told)}.", draw=draw)
 
 
 def _sizes(subject: SubjectRecord) -> _Drawing | None:

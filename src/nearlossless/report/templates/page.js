@@ -32,7 +32,7 @@ openTarget();
 
 const dialog = one("#viewer");
 if (dialog) {
-  const stage = one(".stage", dialog), inner = one(".inner", stage), [under, over] = all("img", stage);
+  const stage = one(".stage", dialog), [under, over] = all("img", stage);
   const range = one(".range", dialog), legend = one(".legend", dialog), zoom = one("#zoom"), overlay = one(".tile", stage);
   const words = { slider: "Left of the line: $, right of it: obtained. Drag, or use the arrow keys.", flicker: "Shown: ", difference: "Difference of $ and obtained: red, green and blue added, 10 times. Black is equal, white is 26 levels and more." };
   let cards = [], at = 0, mode = "slider", timer = 0, tile = null;
@@ -69,7 +69,7 @@ if (dialog) {
     const [x, y, w, h, width, height] = tile ?? [0, 0, 1, 1, 1, 1];
     const scale = on && tile ? Math.min(width / (2 * w), height / (2 * h), 16) : 1;
     const shift = (start, side, whole) => -100 * Math.min(Math.max((start + side / 2) / whole - 0.5 / scale, 0), 1 - 1 / scale);
-    inner.style.transform = scale > 1 ? `scale(${scale}) translate(${shift(x, w, width)}%, ${shift(y, h, height)}%)` : "";
+    stage.style.setProperty("--move", scale > 1 ? `scale(${scale}) translate(${shift(x, w, width)}%, ${shift(y, h, height)}%)` : "none");
   };
   const pair = () => {
     const card = cards[at], kind = anchor();
