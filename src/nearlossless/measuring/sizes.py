@@ -31,6 +31,7 @@ def cycle_sizes(baseline: Any | None, compiled: Any, subject: Subject, progress:
     with progress.phase("shapes: warm-up"):
         for size in warmup_sizes(generation.sizes):
             draw_batch(compiled, generation, all_batches[generation.sizes.index(size)])
+    with progress.phase(f"shapes: 0 of {len(all_batches)} sizes"):
         for number, batch in enumerate(all_batches, 1):
             sizes.append(_draw_at_size(baseline, compiled, subject.case, batch, synchronize))
             progress.step("shapes: sizes", number, len(all_batches))

@@ -69,7 +69,7 @@ def parse_record(content: bytes, path: Path) -> Record:
         return Record.model_validate_json(content)
     except ValidationError as error:
         if (version := _other_version(content)) is not None:
-            told = f"is of schema {version}, and this nearlossless reads schema {SCHEMA_VERSION} only"
+            told = f"its schema_version is {version}, and this nearlossless reads {SCHEMA_VERSION} only"
             raise RecordError(f"{path}: {told}: read it with the version that wrote it, or measure anew") from None
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"])) or "file"
