@@ -298,9 +298,8 @@ def told_by_its_variable(pipeline: Any) -> Any:
 
 def _is_replica() -> bool:
     """Whether this is one of the further processes that the speedup is measured in."""
-    return getattr(sys.modules["__main__"], "__spec__", None) is not None and (
-        sys.modules["__main__"].__spec__.name == "nearlossless.pairing"
-    )
+    started_as = getattr(sys.modules["__main__"], "__spec__", None)
+    return started_as is not None and started_as.name == "nearlossless.pairing"
 
 
 def slow_in_replicas(pipeline: Any) -> Any:
