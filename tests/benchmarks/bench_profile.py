@@ -52,7 +52,7 @@ def device_ms(call: Callable[[], object], device: Device) -> dict[str, float]:
     """Milliseconds of one call by kind of kernel."""
     # Operators of the host beside a GPU's kernels would take minutes to read back, and are not asked for.
     activity = ProfilerActivity.CUDA if device == "cuda" else ProfilerActivity.CPU
-    with profile(activities=[activity], acc_events=True) as profiler:
+    with profile(activities=[activity]) as profiler:
         call()
         synchronizer(device)()
     found: dict[str, float] = defaultdict(float)
