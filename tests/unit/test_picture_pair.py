@@ -51,7 +51,7 @@ def test_difference_is_written(pair: tuple[Path, Path], tmp_path: Path) -> None:
     assert code == 1
     with Image.open(tmp_path / "d.png") as difference:
         assert difference.getbbox() == (5, 7, 6, 8)
-        assert difference.getextrema()[2] == (0, 3 * AMPLIFICATION)
+        assert difference.getchannel("B").getextrema() == (0, 3 * AMPLIFICATION)
     assert (tmp_path / "page.html").read_text(encoding="utf-8").count("data:image/png") == 4
 
 

@@ -16,6 +16,7 @@ from tests.scores import scores
 from nearlossless.accepted import accepted_path
 from nearlossless.cases import Sampling
 from nearlossless.history.store import Entry
+from nearlossless.latencies import PairedLatencies, log_ratios
 from nearlossless.record import Record
 from nearlossless.record.quality import PictureRecord
 from nearlossless.record.subject import SubjectRecord
@@ -30,7 +31,6 @@ from nearlossless.report.trends import trend
 from nearlossless.report.verdict_list import listed, tally
 from nearlossless.sequential import confidence_sequence
 from nearlossless.thresholds import Band, Thresholds
-from nearlossless.timing import PairedLatencies, log_ratios
 
 START = datetime(2025, 1, 1, tzinfo=UTC)
 

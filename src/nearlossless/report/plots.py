@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 from nearlossless.cases import Sampling
 from nearlossless.gates import GIB
+from nearlossless.latencies import PairedLatencies, is_latency
 from nearlossless.record.speed import PHASES, PhaseTimes
 from nearlossless.record.subject import SubjectRecord
 from nearlossless.report.svg import ASIDE, BASELINE, COMPILED, INK, THRESHOLD, inline_svg, settings
-from nearlossless.timing import PairedLatencies, SpeedupQuestion, is_latency
+from nearlossless.speedup import SpeedupQuestion
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -114,9 +115,8 @@ def closing_interval(pairs: PairedLatencies, sampling: Sampling, floor: float | 
 
 def _interval(subject: SubjectRecord) -> _Drawing | None:
     speeds, floor = subject.speeds, subject.thresholds.min_speedup
-    recorded = PairedLatencies(speeds.baseline_s, speeds.compiled_s, speeds.set_aside)
-    judged = recorded.judged()
-    steps = closing_interval(judged, subject.sampling or Sampling(), floor)
+    sampling = (subject.sampling or Sampling()).shared_by(len(speeds.runs))
+    steps = closing_interval(speeds.pairs.judged(), sampling, floor)
     if not steps:
         return None
     _, low, last, high = steps[-1]
@@ -137,8 +137,9 @@ def _interval(subject: SubjectRecord) -> _Drawing | None:
         axes.set_ylabel("speedup")
         _legend(axes)
 
+    where = " of the first process" if speeds.replicas else ""
     required = "no threshold yet" if floor is None else f"required at least {floor:g}"
-    words = f"Speedup {last:.4g} with interval {low:.4g} to {high:.4g} after {steps[-1][0]} pairs; {required}."
+    words = f"Speedup {last:.4g} with interval {low:.4g} to {high:.4g} after {steps[-1][0]} pairs{where}; {required}."
     return _Drawing(title="Interval closing on the threshold", words=words, draw=draw)
 
 
