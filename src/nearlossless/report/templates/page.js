@@ -34,7 +34,7 @@ const dialog = one("#viewer");
 if (dialog) {
   const stage = one(".stage", dialog), [under, over] = all("img", stage);
   const range = one(".range", dialog), legend = one(".legend", dialog), zoom = one("#zoom"), overlay = one(".tile", stage);
-  const words = { slider: "Left of the line: $, right of it: obtained. Drag, or use the arrow keys.", flicker: "Shown: ", difference: "Difference of $ and obtained: red, green and blue added, 10 times. Black is equal, white is 26 levels and more." };
+  const words = { slider: "Left of the line: $, right of it: obtained. Drag, or use the arrow keys.", flicker: "Shown: ", difference: "Difference of $ and obtained, red, green and blue added. Black: equal; purple: a few levels; orange: about 100; white: 255 and more." };
   let cards = [], at = 0, mode = "slider", timer = 0, tile = null;
   const anchors = () => all("input[name=anchor]", dialog);
   const anchor = () => anchors().find((each) => each.checked && !each.parentElement.hidden)?.value ?? "";
