@@ -53,7 +53,8 @@ class Progress:
     def within(self, text: str, budget_s: float) -> None:
         """One line about a phase that ends by itself, after `budget_s` seconds at the latest."""
         left_s = max(0.0, budget_s - (self._clock() - self._began))
-        self.say(f"{text}, at most {duration(left_s)} left")
+        self.begin(text)
+        self._write(f"{text}, at most {duration(left_s)} left")
 
     @contextmanager
     def phase(self, text: str) -> Iterator[None]:

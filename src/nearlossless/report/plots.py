@@ -95,8 +95,10 @@ def _pairs(subject: SubjectRecord) -> _Drawing | None:
         axes.set_ylabel("seconds a call")
         _legend(axes)
 
-    told = [f"{label} median {statistics.median(s):.4g} s over {len(s)} calls" for label, _, s in sides]
-    words = f"{', '.join(told)}; {len(aside)} set aside."
+    judged = speeds.pairs.judged()
+    counted = {"baseline": judged.baseline_s, "compiled": judged.compiled_s}
+    told = [f"{name} median {statistics.median(s):.4g} s over {len(s)} calls" for name, s in counted.items() if s]
+    words = f"{', '.join(told)}; {len(aside)} set aside." if told else f"All {len(aside)} were set aside."
     return _Drawing(title="Paired latencies", words=words, draw=draw)
 
 
@@ -246,5 +248,5 @@ def _parity(subject: SubjectRecord) -> _Drawing | None:
     allowed = "no threshold yet" if limit is None else f"allowed {limit:g}"
     words = f"Step parity at {len(found)} steps, worst {worst[1]:.4g} at step {worst[0]}; {allowed}."
     if subject.parity.divergence:
-        words += f" It {subject.parity.divergence}."
+        words += f" Divergence: {subject.parity.divergence}."
     return _Drawing(title="Step parity by step", words=words, draw=draw)
