@@ -167,6 +167,19 @@ def test_red_comes_first_over_all_subjects(full_record: Record) -> None:
     assert tally(found) == [(outcome, 2) for outcome in outcomes]
 
 
+def test_page_of_a_huge_run_is_bounded(full_record: Record, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pictures of the reddest recipe and plots of it are shown; of the others it is said that they are left out."""
+    monkeypatch.setattr("nearlossless.report.html.MOST_PICTURES", 3)
+    monkeypatch.setattr("nearlossless.report.html.MOST_PLOTTED", 1)
+    green = full_record.subjects[0].model_copy(update={"recipe": "green"}, deep=True)
+    green.verdicts = green.verdicts[:1]
+    full_record.subjects.insert(0, green)
+    page = render_html(full_record)
+    assert page.count('<li class="card') == 3
+    assert "1 pictures more, more alike or of a greener recipe" in page
+    assert page.count("Plots are drawn of the 1 reddest recipes only") == 1
+
+
 def test_recipes_of_a_case_stand_side_by_side(full_record: Record) -> None:
     """One table a case: one baseline column, and for each recipe its figure and change."""
     other = full_record.subjects[0].model_copy(deep=True)

@@ -22,6 +22,7 @@ from nearlossless.report.thumbnails import thumbnails
 from nearlossless.report.trends import trend
 from nearlossless.report.verdict_list import REDNESS, glance, listed, subject_anchor, tally
 
+MOST_PICTURES = 1000  # of a page, each with up to three thumbnails and a table of scores
 MOST_PLOTTED = 20  # subjects of a page, the reddest first: each takes half a second and 100 kB
 _PARITY = {
     "RMS, baseline": "baseline_rms",
@@ -54,8 +55,8 @@ def render_html(record: Record, folder: Path | None = None, known: Known = NOTHI
         known: For what changed since the last green run, and for figures over time.
     """
     verdicts = listed(record)
-    views = [_view(record, number, known) for number in range(len(record.subjects))]
-    files = [file for view in views for file in view["files"]]
+    views = _bounded([_view(record, number, known) for number in range(len(record.subjects))])
+    files = [file for view in views for file in _files(view)]
     page: str = template("report.html.jinja").render(
         inlined=inlined(),
         record=record,
@@ -91,8 +92,7 @@ def _view(record: Record, number: int, known: Known) -> dict[str, Any]:
         "stack_rows": [row.cells() for row in stack_rows(subject.stacks)] if subject.stacks else [],
         "stack_lines": stack_lines(subject.stacks) if subject.stacks else [],
         "floor": floor_rows(subject),
-        "pictures": [_picture(subject, picture) for picture in pictures],
-        "files": _files(subject, pictures),
+        "pictures": pictures,
         "sizes": [
             (f"{s.width}x{s.height}", f"{s.latency_s:.3f} s", s.compiles, ", ".join(s.problems) or "-")
             for s in subject.sizes
@@ -108,6 +108,16 @@ def _view(record: Record, number: int, known: Known) -> dict[str, Any]:
         ],
         "fingerprint": _fingerprint(record, subject),
     }
+
+
+def _bounded(views: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """At most `MOST_PICTURES` of all, the reddest recipes' and of each the least alike."""
+    room = MOST_PICTURES
+    for view in sorted(views, key=lambda view: view["redness"]):
+        view["left_out"] = max(0, len(view["pictures"]) - room)
+        view["pictures"] = [_picture(view["record"], picture) for picture in view["pictures"][:room]]
+        room -= len(view["pictures"])
+    return views
 
 
 def _with_plots(views: list[dict[str, Any]], known: Known) -> list[dict[str, Any]]:
@@ -149,9 +159,11 @@ def _likeness(picture: PictureRecord) -> float:
     return -1.0 if picture.tripwires else min(anchors, default=0.0)
 
 
-def _files(subject: SubjectRecord, pictures: list[PictureRecord]) -> list[str]:
-    found = [f for p in pictures for f in (p.obtained_file, p.baseline_file, p.expected_file)]
-    found += [f for p in (subject.stacks.pictures if subject.stacks else []) for f in (p.there_file, p.here_file)]
+def _files(view: dict[str, Any]) -> list[str]:
+    """Of the pictures that are shown."""
+    stacks, shown = view["record"].stacks, [each["picture"] for each in view["pictures"]]
+    found = [file for p in shown for file in (p.obtained_file, p.baseline_file, p.expected_file)]
+    found += [file for p in (stacks.pictures if stacks else []) for file in (p.there_file, p.here_file)]
     return [file for file in found if file]
 
 

@@ -2,6 +2,7 @@
 
 import argparse
 import shlex
+from functools import cache
 
 from nearlossless.record.subject import SubjectRecord
 from nearlossless.record.verdicts import VerdictRecord
@@ -18,17 +19,25 @@ def reproducing(command: str, subject: SubjectRecord, verdict: VerdictRecord) ->
         subject: What was judged.
         verdict: Of the gate.
     """
+    kept = dict(_kept(command))
+    backend = kept.get("--backend")
+    is_named = backend is None or backend.replace(":", ".") != subject.recipe
+    if is_named:
+        kept.pop("--backend", None)
+    recipe = ["--recipe", subject.recipe] if is_named else []
+    options = [part for option in kept.items() for part in option]
+    return shlex.join(["pytest", verdict.test, "--case", subject.case, *recipe, *options])
+
+
+@cache
+def _kept(command: str) -> tuple[tuple[str, str], ...]:
+    """The options of a run that change what a gate asks, with their values."""
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
     for option in _KEPT:
         parser.add_argument(option)
     try:
         given, _ = parser.parse_known_args(shlex.split(command))
     except (ValueError, argparse.ArgumentError):
-        given = argparse.Namespace()
-    options = [(option, getattr(given, option.removeprefix("--"), None)) for option in _KEPT]
-    kept = [part for option, value in options if value is not None for part in (option, value)]
-    is_named = getattr(given, "backend", None) is None or given.backend.replace(":", ".") != subject.recipe
-    recipe = ["--recipe", subject.recipe] if is_named else []
-    if is_named and "--backend" in kept:
-        kept = kept[2:]
-    return shlex.join(["pytest", verdict.test, "--case", subject.case, *recipe, *kept])
+        return ()
+    values = [(option, getattr(given, option.removeprefix("--"))) for option in _KEPT]
+    return tuple((option, value) for option, value in values if value is not None)
