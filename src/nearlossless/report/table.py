@@ -4,10 +4,12 @@ import statistics
 from dataclasses import dataclass
 
 from nearlossless.gates import GIB
+from nearlossless.leaks import host_slope_bytes
 from nearlossless.record.speed import PHASES, PhaseTimes
 from nearlossless.record.subject import SubjectRecord
 from nearlossless.worker import ProcessRun
 
+KIB, MIB = 1024, 1024**2
 _LARGE_CHANGE = 10.0  # beyond this, tenths of a percent say nothing
 HEADINGS = ("", "baseline", "compiled", "change")
 DOES_NOT_FIT, OUT_OF_MEMORY = "does not fit", "OOM"
@@ -81,6 +83,11 @@ WARM_FIRST_CALL = Metric("Warm first call", "s")
 COLD_START = Metric("Cold start", "s")
 WARM_START = Metric("Warm start", "s")
 PHASE_METRICS = {name: Metric(name.capitalize(), "s", 3) for name in PHASES}
+LOAD_PEAK = Metric("Peak, load", "GiB", 3)
+FIRST_CALL_PEAK = Metric("Peak, first call", "GiB", 3)
+BEYOND_TORCH = Metric("GPU memory beyond torch's", "GiB", 3)
+LEAK = Metric("Host memory, leak a call", "KiB", 1)
+RESIDUE = Metric("Left after deletion", "MiB", 3)
 PEAK_METRICS = {name: Metric(f"Peak, {name}", "GiB", 3) for name in PHASES}
 
 
@@ -108,6 +115,17 @@ def _phase_gib(run: ProcessRun | None, phase: str) -> float | None:
     return run.peaks.steady_phase_bytes[phase] / GIB if run and phase in run.peaks.steady_phase_bytes else None
 
 
+def _beyond_torch_gib(run: ProcessRun | None) -> float | None:
+    if run is None or run.beyond_torch is None or run.beyond_torch.bytes is None:
+        return None
+    return run.beyond_torch.bytes / GIB
+
+
+def _leak_kib(run: ProcessRun | None) -> float | None:
+    slope = host_slope_bytes(run.rounds) if run is not None and run.rounds is not None else None
+    return slope[0] / KIB if slope is not None else None
+
+
 def _no_baseline(subject: SubjectRecord) -> str:
     if subject.baseline_out_of_memory is not None:
         return OUT_OF_MEMORY
@@ -116,7 +134,7 @@ def _no_baseline(subject: SubjectRecord) -> str:
 
 def performance_rows(subject: SubjectRecord) -> list[Row]:
     """
-    Iteration speed, end-to-end time, peak memory, both also by phase, cold and warm first call, cold and warm start.
+    Iteration speed, end-to-end time, peak memory, both also by phase, what memory keeps, and starts cold and warm.
 
     Times are of one call, which draws the case's `batch_size` of pictures.
     """
@@ -131,6 +149,11 @@ def performance_rows(subject: SubjectRecord) -> list[Row]:
             cold.peaks.steady_bytes / GIB if cold else None,
         ),
         *((PEAK_METRICS[name], _phase_gib(base, name), _phase_gib(cold, name)) for name in PHASES),
+        (LOAD_PEAK, *(run.peaks.load_bytes / GIB if run else None for run in (base, cold))),
+        (FIRST_CALL_PEAK, *(run.peaks.first_call_bytes / GIB if run else None for run in (base, cold))),
+        (BEYOND_TORCH, _beyond_torch_gib(base), _beyond_torch_gib(cold)),
+        (LEAK, None, _leak_kib(cold)),
+        (RESIDUE, None, cold.residue_bytes / MIB if cold and cold.residue_bytes is not None else None),
         (ESTIMATED_PEAK, *(subject.estimated_gib or (None, None))),
         (FIRST_CALL, base_first_s, cold.first_call_s if cold else None),
         (WARM_FIRST_CALL, base_first_s, warm.first_call_s if warm else None),
