@@ -66,9 +66,7 @@ def _figures(found: ProcessRun, name: str, calls: int) -> dict[str, Any]:
         "would_show_bytes": {
             str(count): limit_bytes + slope[1].high - slope[0] for count, slope in slopes.items() if slope is not None
         },
-        "tensor_bytes_a_call": (rounds.tensor_bytes[-1] - rounds.tensor_bytes[0])
-        / (len(rounds.tensor_bytes) - 1)
-        / each,
+        "tensor_bytes": (rounds.tensor_bytes[-1] - rounds.tensor_bytes[0]) / (len(rounds.tensor_bytes) - 1) / each,
     }
 
 
