@@ -102,7 +102,7 @@ def render(found: dict[str, Any]) -> str:
         "Bytes kept with every call, outside of torch (host) or in tensors, and what the check that is about them",
         "says after so many calls, of which the later half is judged. *Would show*: the smallest leak of host memory",
         "that the interval at that number of calls tells from the threshold, worst of the processes. 16 KiB of host",
-        "memory a call are below the threshold, and pass. Larger leaks are given fewer calls, for the machine's memory.",
+        "memory a call are below the threshold, and pass. Larger leaks get fewer calls, for the machine's memory.",
         "",
         "| leak a call | kind | calls | outcome | measured a call | would show |",
         "| ---: | --- | ---: | --- | ---: | ---: |",
