@@ -6,11 +6,12 @@ from dataclasses import dataclass, replace
 
 from nearlossless.cases import Sampling
 from nearlossless.gates import GIB
+from nearlossless.latencies import PairedLatencies
 from nearlossless.loosening import is_looser
 from nearlossless.memory import SINCE_START
 from nearlossless.record.shapes import SizeRecord, SwapRecord
 from nearlossless.record.subject import SubjectRecord
-from nearlossless.timing import PairedLatencies, judge_latencies, judge_pairs
+from nearlossless.speedup import judge_latencies, judge_pairs
 
 # Beyond these a figure describes no pipeline, whatever a record says.
 _PLAUSIBLE = {

@@ -6,10 +6,12 @@ from dataclasses import replace
 
 from nearlossless.cases import Sampling
 from nearlossless.evidence import MeanJudge
+from nearlossless.latencies import PairedLatencies, is_latency, log_ratios
 from nearlossless.record.speed import AcceptedSpeeds
 from nearlossless.sequential import Interval
+from nearlossless.speedup import judged_note
 from nearlossless.thresholds import Thresholds
-from nearlossless.timing import PairedLatencies, Question, is_latency, judged_note, log_ratios
+from nearlossless.timing import Question
 from nearlossless.verdicts import Check, Outcome, found, interval_at_least, interval_at_most
 
 SPEEDUP, LATENCY = "speedup / accepted", "latency / accepted"

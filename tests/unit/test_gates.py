@@ -19,10 +19,10 @@ from nearlossless.gates import (
     judge_speedup,
     judge_startup,
 )
+from nearlossless.latencies import PairedLatencies
 from nearlossless.record.quality import InputError, ParityRecord, PictureRecord, ReplayRecord, StepParity
 from nearlossless.record.shapes import SizeRecord
 from nearlossless.thresholds import Band, PhaseBudgets, Thresholds
-from nearlossless.timing import PairedLatencies
 from nearlossless.verdicts import Outcome, Verdict
 from nearlossless.worker import ProcessRun
 

@@ -9,6 +9,7 @@ import torch
 
 from nearlossless.cases import Case
 from nearlossless.gates import judge_speedup
+from nearlossless.latencies import PairedLatencies
 from nearlossless.measuring.speed import measure_phases
 from nearlossless.memory import SINCE_START, Kind, Peak, ResidentPeak
 from nearlossless.pipelines.drawing import draw
@@ -18,7 +19,6 @@ from nearlossless.pipelines.requests import batches, requests
 from nearlossless.pipelines.watching import watched
 from nearlossless.record.speed import PhaseTimes, Speeds
 from nearlossless.thresholds import Thresholds
-from nearlossless.timing import PairedLatencies
 from nearlossless.verdicts import Outcome
 
 MIB = 1024**2

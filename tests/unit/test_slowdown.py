@@ -9,6 +9,7 @@ import pytest
 
 from nearlossless.cases import Sampling
 from nearlossless.gates import judge_speedup
+from nearlossless.latencies import PairedLatencies
 from nearlossless.record.speed import AcceptedSpeeds
 from nearlossless.slowdown import (
     LATENCY,
@@ -19,7 +20,7 @@ from nearlossless.slowdown import (
     open_questions,
 )
 from nearlossless.thresholds import Thresholds
-from nearlossless.timing import PairedLatencies, measure_alone, measure_pairs
+from nearlossless.timing import measure_alone, measure_pairs
 from nearlossless.verdicts import Check, Outcome
 
 SAMPLING = Sampling()

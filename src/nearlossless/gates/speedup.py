@@ -4,10 +4,11 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from nearlossless.cases import Sampling
+from nearlossless.latencies import PairedLatencies
 from nearlossless.record.speed import AcceptedSpeeds
 from nearlossless.slowdown import judge_slowdown
+from nearlossless.speedup import judge_latencies, judge_pairs
 from nearlossless.thresholds import Thresholds
-from nearlossless.timing import PairedLatencies, judge_latencies, judge_pairs
 from nearlossless.verdicts import Check, Outcome, Verdict, found, verdict
 
 

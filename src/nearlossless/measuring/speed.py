@@ -7,6 +7,7 @@ from nearlossless.accepted import accepted_speeds
 from nearlossless.cases import Case
 from nearlossless.environment import Fingerprint
 from nearlossless.fields import Device
+from nearlossless.latencies import PairedLatencies
 from nearlossless.measuring import baseline_drawer
 from nearlossless.pipelines.drawing import draw_batch
 from nearlossless.pipelines.phases import phase_times
@@ -16,7 +17,7 @@ from nearlossless.quiet import watch_of
 from nearlossless.record.speed import AcceptedSpeeds, PhaseTimes, Speeds
 from nearlossless.selection import Subject
 from nearlossless.slowdown import max_latency_slowdown, open_questions
-from nearlossless.timing import PairedLatencies, measure_alone, measure_pairs, synchronizer
+from nearlossless.timing import measure_alone, measure_pairs, synchronizer
 from nearlossless.verdicts import Check
 
 

@@ -8,8 +8,9 @@ from tests.benchmarks.speed.traces import Traces
 from nearlossless.cases import Sampling
 from nearlossless.record.speed import AcceptedSpeeds
 from nearlossless.slowdown import slowdown_questions
+from nearlossless.speedup import SpeedupQuestion
 from nearlossless.thresholds import Thresholds
-from nearlossless.timing import Question, SpeedupQuestion
+from nearlossless.timing import Question
 from nearlossless.verdicts import Outcome
 
 SAMPLING = Sampling()
