@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import torch
 
-from nearlossless.held import host_bytes, settled, tensor_bytes
+from nearlossless.held import host_bytes, residue_bytes, settled, tensor_bytes
 
 MIB = 1024**2
 can_tell = pytest.mark.skipif(host_bytes() is None, reason="the system does not tell a process's own pages")
@@ -123,3 +123,17 @@ def test_what_was_there_is_held_apart_and_put_back() -> None:
     both = tensor_bytes("cpu")
     del old, new
     assert both - tensor_bytes("cpu") == 1024
+
+
+@pytest.mark.parametrize("is_kept", [False, True])
+def test_residue_is_what_outlives_a_compiled_module(is_kept: bool) -> None:
+    """Once a module that was compiled and called is gone, nothing of it is left; the weight that somebody keeps is."""
+    before = residue_bytes("cpu")
+    module = torch.nn.Linear(100, 100, bias=False)
+    module.compile(backend="eager", dynamic=True)
+    for rows in (2, 3):
+        module(torch.zeros(rows, 100))
+    kept = [module.weight] if is_kept else []
+    del module
+    assert residue_bytes("cpu") - before == (40_000 if is_kept else 0)
+    assert len(kept) == is_kept
