@@ -70,8 +70,12 @@ def leak_batches(generation: Generation, *, all_sizes: bool) -> list[Batch]:
     found = []
     for number in range(max(len(sizes), len(drawn))):
         height, width = sizes[number % len(sizes)]
-        changes = {"height": height, "width": width, "steps": generation.size_steps}
-        found.append(tuple(dataclasses.replace(request, **changes) for request in drawn[number % len(drawn)]))
+        found.append(
+            tuple(
+                dataclasses.replace(request, height=height, width=width, steps=generation.size_steps)
+                for request in drawn[number % len(drawn)]
+            )
+        )
     return found
 
 

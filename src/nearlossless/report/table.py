@@ -115,6 +115,10 @@ def _phase_gib(run: ProcessRun | None, phase: str) -> float | None:
     return run.peaks.steady_phase_bytes[phase] / GIB if run and phase in run.peaks.steady_phase_bytes else None
 
 
+def _first_call_gib(run: ProcessRun | None) -> float | None:
+    return run.peaks.first_call_bytes / GIB if run else None
+
+
 def _beyond_torch_gib(run: ProcessRun | None) -> float | None:
     if run is None or run.beyond_torch is None or run.beyond_torch.bytes is None:
         return None
@@ -149,8 +153,8 @@ def performance_rows(subject: SubjectRecord) -> list[Row]:
             cold.peaks.steady_bytes / GIB if cold else None,
         ),
         *((PEAK_METRICS[name], _phase_gib(base, name), _phase_gib(cold, name)) for name in PHASES),
-        (LOAD_PEAK, *(run.peaks.load_bytes / GIB if run else None for run in (base, cold))),
-        (FIRST_CALL_PEAK, *(run.peaks.first_call_bytes / GIB if run else None for run in (base, cold))),
+        (LOAD_PEAK, base.peaks.load_bytes / GIB if base else None, cold.peaks.load_bytes / GIB if cold else None),
+        (FIRST_CALL_PEAK, _first_call_gib(base), _first_call_gib(cold)),
         (BEYOND_TORCH, _beyond_torch_gib(base), _beyond_torch_gib(cold)),
         (LEAK, None, _leak_kib(cold)),
         (RESIDUE, None, cold.residue_bytes / MIB if cold and cold.residue_bytes is not None else None),

@@ -102,9 +102,7 @@ def logs(pipeline: Any) -> Any:
     logger = logging.getLogger("nearlossless-bench")
     logger.propagate = False
     logger.setLevel(logging.INFO)
-    keeper = logging.Handler()
-    keeper.emit = recent.append  # type: ignore[method-assign]
-    logger.addHandler(keeper)
+    logger.addFilter(lambda record: recent.append(record) is None)
     logger.addHandler(logging.handlers.RotatingFileHandler(path, maxBytes=100_000, backupCount=1))
 
     def each() -> None:
