@@ -1,6 +1,7 @@
 """The performance table: the rows of OneDiff's published tables, for baseline and compiled pipeline."""
 
 import statistics
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from nearlossless.gates import GIB
@@ -91,6 +92,9 @@ RESIDUE = Metric("Left after deletion", "MiB", 3)
 PEAK_METRICS = {name: Metric(f"Peak, {name}", "GiB", 3) for name in PHASES}
 
 
+Figures = tuple[Metric, float | None, float | None]  # of baseline and compiled pipeline
+
+
 def _end_to_end_s(pairs_s: list[float], process: ProcessRun | None) -> float | None:
     return _median(pairs_s or (process.steady_s if process else []))
 
@@ -111,23 +115,25 @@ def _start_s(run: ProcessRun | None) -> float | None:
     return run.load_s + run.first_call_s if run else None
 
 
-def _phase_gib(run: ProcessRun | None, phase: str) -> float | None:
-    return run.peaks.steady_phase_bytes[phase] / GIB if run and phase in run.peaks.steady_phase_bytes else None
+def _memory_figures(base: ProcessRun | None, cold: ProcessRun | None) -> list[Figures]:
+    both = (base, cold)
+    peaks = [run.peaks if run else None for run in both]
 
+    def row(metric: Metric, sizes_bytes: Iterable[int | None], unit: int = GIB) -> Figures:
+        baseline, compiled = (None if size is None else size / unit for size in sizes_bytes)
+        return metric, baseline, compiled
 
-def _first_call_gib(run: ProcessRun | None) -> float | None:
-    return run.peaks.first_call_bytes / GIB if run else None
-
-
-def _beyond_torch_gib(run: ProcessRun | None) -> float | None:
-    if run is None or run.beyond_torch is None or run.beyond_torch.bytes is None:
-        return None
-    return run.beyond_torch.bytes / GIB
-
-
-def _leak_kib(run: ProcessRun | None) -> float | None:
-    slope = host_slope_bytes(run.rounds) if run is not None and run.rounds is not None else None
-    return slope[0] / KIB if slope is not None else None
+    beyond = [run.beyond_torch.bytes if run and run.beyond_torch else None for run in both]
+    slope = host_slope_bytes(cold.rounds) if cold and cold.rounds else None
+    return [
+        row(PEAK_MEMORY, [each.steady_bytes if each else None for each in peaks]),
+        *(row(PEAK_METRICS[name], [p.steady_phase_bytes.get(name) if p else None for p in peaks]) for name in PHASES),
+        row(LOAD_PEAK, [each.load_bytes if each else None for each in peaks]),
+        row(FIRST_CALL_PEAK, [each.first_call_bytes if each else None for each in peaks]),
+        row(BEYOND_TORCH, beyond),
+        (LEAK, None, slope[0] / KIB if slope else None),
+        row(RESIDUE, [None, cold.residue_bytes if cold else None], MIB),
+    ]
 
 
 def _no_baseline(subject: SubjectRecord) -> str:
@@ -144,20 +150,10 @@ def performance_rows(subject: SubjectRecord) -> list[Row]:
     """
     base, cold, warm, speeds = subject.baseline_process, subject.cold_process, subject.warm_process, subject.speeds
     base_first_s = base.first_call_s if base else None
-    figures: list[tuple[Metric, float | None, float | None]] = [
+    figures: list[Figures] = [
         (ITERATION_SPEED, _steps_per_s(speeds.baseline_phases), _steps_per_s(speeds.compiled_phases)),
         (END_TO_END, _end_to_end_s(speeds.baseline_s, base), _end_to_end_s(speeds.compiled_s, cold)),
-        (
-            PEAK_MEMORY,
-            base.peaks.steady_bytes / GIB if base else None,
-            cold.peaks.steady_bytes / GIB if cold else None,
-        ),
-        *((PEAK_METRICS[name], _phase_gib(base, name), _phase_gib(cold, name)) for name in PHASES),
-        (LOAD_PEAK, base.peaks.load_bytes / GIB if base else None, cold.peaks.load_bytes / GIB if cold else None),
-        (FIRST_CALL_PEAK, _first_call_gib(base), _first_call_gib(cold)),
-        (BEYOND_TORCH, _beyond_torch_gib(base), _beyond_torch_gib(cold)),
-        (LEAK, None, _leak_kib(cold)),
-        (RESIDUE, None, cold.residue_bytes / MIB if cold and cold.residue_bytes is not None else None),
+        *_memory_figures(base, cold),
         (ESTIMATED_PEAK, *(subject.estimated_gib or (None, None))),
         (FIRST_CALL, base_first_s, cold.first_call_s if cold else None),
         (WARM_FIRST_CALL, base_first_s, warm.first_call_s if warm else None),

@@ -95,6 +95,18 @@ def cache_that_fills(pipeline: Any) -> Any:
     return Doing(pipeline, each)
 
 
+class Recent(logging.Handler):
+    """Keeps the records that fit."""
+
+    def __init__(self, kept: deque[logging.LogRecord]) -> None:
+        super().__init__()
+        self._kept = kept
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Keep one."""
+        self._kept.append(record)
+
+
 def logs(pipeline: Any) -> Any:
     """Writes a hundred lines a call to a file, and keeps the last thousand."""
     folder = tempfile.mkdtemp(prefix="nearlossless-bench-")
@@ -102,7 +114,7 @@ def logs(pipeline: Any) -> Any:
     logger = logging.getLogger("nearlossless-bench")
     logger.propagate = False
     logger.setLevel(logging.INFO)
-    logger.addFilter(lambda record: recent.append(record) is None)
+    logger.addHandler(Recent(recent))
     logger.addHandler(logging.handlers.RotatingFileHandler(path, maxBytes=100_000, backupCount=1))
 
     def each() -> None:
