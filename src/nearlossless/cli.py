@@ -6,6 +6,9 @@ from typing import Annotated
 
 import typer
 
+from nearlossless import cli_reports
+from nearlossless.failing import fail
+
 app = typer.Typer(
     name="nearlossless",
     help="Is the faster diffusion pipeline really faster, does it fit, and is the picture still the same?",
@@ -13,6 +16,8 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+app.command()(cli_reports.compare)
+app.command()(cli_reports.record_schema)
 Baselines = Annotated[Path, typer.Option("--baselines", metavar="DIR", help="Folder of case folders.")]
 
 CaseName = Annotated[str, typer.Option(help="Case to draw.")]
@@ -61,12 +66,6 @@ FigureNames = Annotated[list[str], typer.Option("--figure", metavar="NAME", help
 Gpu = Annotated[str | None, typer.Option(help="Only devices with this in their name or UUID.")]
 Runs = Annotated[int, typer.Option("--runs", min=1, help="Only the newest so many.")]
 Plot = Annotated[Path | None, typer.Option(metavar="FILE", help="Also draw the figures: .png, .svg or .pdf.")]
-
-
-def fail(message: object) -> typer.Exit:
-    """Print an error and hand back what ends the program with exit code 2."""
-    typer.secho(f"error: {message}", fg="red", err=True)
-    return typer.Exit(2)
 
 
 @app.command()
@@ -219,26 +218,42 @@ def history(
 
 @app.command()
 def report(
-    record: Annotated[Path, typer.Argument(help="A record.json, a kept record of a store, or a report folder.")],
+    records: Annotated[
+        list[Path], typer.Argument(help="A record.json, a kept record of a store, or a report folder; two to compare.")
+    ],
     report_dir: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Write summary.md and report.html into this folder.")
+        Path | None,
+        typer.Option(metavar="DIR", help="Write summary.md and report.html, or of two records beside.html, there."),
     ] = None,
     benchmark_json: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write the latency samples as pytest-benchmark does.")
     ] = None,
+    store: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Folder that pytest's --history was given: look back on it.")
+    ] = None,
+    baselines: Baselines = Path("baselines"),
 ) -> None:
-    """Write reports of a record again, or its latency samples for pytest-benchmark."""
+    """Write reports of a record again, or its latency samples for pytest-benchmark; print two records side by side."""
     from nearlossless.record import RECORD_FILE, RecordError, read_record
-    from nearlossless.report import write_reports
+    from nearlossless.report import write_beside, write_reports
     from nearlossless.report.benchmark import BenchmarkError, write_benchmark_json
+    from nearlossless.report.beside import render_beside
 
-    if report_dir is None and benchmark_json is None:
-        raise fail("nothing to write: give --report-dir or --benchmark-json")
+    if len(records) > 2 or (len(records) == 2 and benchmark_json is not None):
+        raise fail("one record is written again, two are compared: give one or two, and --benchmark-json with one only")
+    if len(records) == 1 and report_dir is None and benchmark_json is None:
+        raise fail("nothing to write: give --report-dir or --benchmark-json, or a second record to compare with")
     try:
-        found = read_record(record / RECORD_FILE if record.is_dir() else record)
-        if report_dir is not None:
-            write_reports(found, report_dir)
+        paths = [record / RECORD_FILE if record.is_dir() else record for record in records]
+        found = [read_record(path) for path in paths]
+        if len(found) == 2:
+            typer.echo(render_beside(found[0], found[1], colour=sys.stdout.isatty()))
+            if report_dir is not None:
+                typer.echo(f"page: {write_beside(found[0], found[1], report_dir)}")
+        elif report_dir is not None:
+            pictures = paths[0].parent
+            write_reports(found[0], report_dir, pictures=pictures, history=store, baselines=baselines)
         if benchmark_json is not None:
-            write_benchmark_json(found, benchmark_json)
+            write_benchmark_json(found[0], benchmark_json)
     except (BenchmarkError, RecordError, OSError) as error:
         raise fail(error) from None

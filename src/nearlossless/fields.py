@@ -1,8 +1,9 @@
-"""Field types that the parts of a `case.toml` share."""
+"""Field types that the parts of a `case.toml`, and those of a record, share."""
 
+from pathlib import PurePosixPath
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 Device = Literal["cpu", "cuda"]
 Gate = Literal["speedup", "memory", "quality", "shapes", "startup", "stack-speed", "stack-memory", "stack-pictures"]
@@ -22,3 +23,14 @@ class Strict(BaseModel):
     """An unknown key is an error, and nothing changes after loading."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+def _inside(name: str) -> str:
+    path = PurePosixPath(name)
+    # A colon would make a link out of a name, a backslash is a separator on other systems.
+    if path.is_absolute() or ".." in path.parts or any(mark in name for mark in ":\\") or not name.isprintable():
+        raise ValueError(f"{name!r} does not name a file inside the report folder")
+    return name
+
+
+InsideFolder = Annotated[str, AfterValidator(_inside)]  # a file's name, relative to the report folder

@@ -1,5 +1,6 @@
 """One run: collects what every subject measured and was judged, and writes the reports at the end."""
 
+import errno
 import shlex
 import sys
 import tempfile
@@ -7,8 +8,10 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from importlib import metadata
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from nearlossless.baselines import CANDIDATES, EXPECTED
+from nearlossless.provenance import commit, variables
 from nearlossless.record import SCHEMA_VERSION, Record, now, write_record
 from nearlossless.record.subject import SubjectRecord
 from nearlossless.record.verdicts import CheckRecord, VerdictRecord
@@ -16,6 +19,11 @@ from nearlossless.selection import Subject
 from nearlossless.verdicts import Check, Outcome, Verdict
 from nearlossless.waivers import waive
 from nearlossless.worker import ProcessRun
+
+if TYPE_CHECKING:
+    from filelock import BaseFileLock
+
+LOCK = ".nearlossless.lock"  # in a report folder, while a run is writing into it
 
 
 def _check_record(check: Check) -> CheckRecord:
@@ -44,20 +52,40 @@ class Run:
     subjects: dict[str, SubjectRecord] = field(default_factory=dict)
     baseline_processes: dict[tuple[str, str], ProcessRun | str] = field(default_factory=dict)  # by case and device
     candidates: set[Path] = field(default_factory=set)  # expected pictures that wait for approval
+    _lock: "BaseFileLock | None" = field(default=None, init=False, repr=False, compare=False)
 
     def prepare(self, *, update: bool) -> None:
         """
         Make the report folder; before an update, clear the candidates that a former one left there.
 
         Raises:
-            OSError: It cannot be written.
+            OSError: It cannot be written, or another run is at it.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
+        self._take()
         if update:
             for path in self.folder.glob(f"{CANDIDATES}/*/*/{EXPECTED}/*"):
                 path.unlink()
         with tempfile.TemporaryFile(dir=self.folder):
             pass
+
+    def _take(self) -> None:
+        """Two runs in one folder would mix their pictures, and one record would be lost."""
+        from filelock import FileLock, Timeout
+
+        if self._lock is None:
+            self._lock = FileLock(self.folder / LOCK)
+        try:
+            self._lock.acquire(timeout=0)
+        except Timeout:
+            self._lock = None
+            raise OSError(errno.EBUSY, "another run is writing into it: name another folder, or wait") from None
+
+    def release(self) -> None:
+        """Let another run have the folder."""
+        if self._lock is not None:
+            self._lock.release(force=True)
+            self._lock = None
 
     def subject(self, subject: Subject) -> SubjectRecord:
         """The record of a subject, made at the first call."""
@@ -69,6 +97,7 @@ class Run:
                 device=subject.device,
                 batch_size=subject.case.generation.batch_size,
                 thresholds=subject.thresholds,
+                sampling=subject.case.sampling,
                 baseline_does_not_fit=subject.declared_not_to_fit,
                 references=subject.case.references,
                 waivers=subject.waivers,
@@ -104,14 +133,27 @@ class Run:
             nearlossless_version=metadata.version("nearlossless"),
             started=self.started,
             command=shlex.join(Path(part).name if i == 0 else part for i, part in enumerate(sys.argv)),
+            commit=commit(Path.cwd()),
+            variables=variables(),
             subjects=list(self.subjects.values()),
         )
 
-    def write(self) -> Path:
-        """Write record, summary and report into the folder and return it."""
+    def properties(self, test: str) -> list[tuple[str, object]]:
+        """The verdict that a test gave, as names and values: outcome, reason, and each figure with its threshold."""
+        found: list[tuple[str, object]] = []
+        for verdict in (v for record in self.subjects.values() for v in record.verdicts if v.test == test):
+            found += [("verdict", str(verdict.outcome)), ("reason", verdict.reason)]
+            for check in (check for check in verdict.checks if check.obtained is not None):
+                name = f"{check.name} of {check.of}" if check.of else check.name
+                bound = f" (required {check.comparison} {check.threshold:g})" if check.threshold is not None else ""
+                found.append((name, f"{check.obtained:.6g} {check.unit}".rstrip() + bound))
+        return found
+
+    def write(self, *, history: Path | None = None, baselines: Path | None = None) -> Path:
+        """Write record, summary and report into the folder and return it; see `write_reports` for the arguments."""
         from nearlossless.report import write_reports
 
         record = self.record()
         write_record(record, self.folder)
-        write_reports(record, self.folder)
+        write_reports(record, self.folder, history=history, baselines=baselines)
         return self.folder

@@ -7,6 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from nearlossless.effect import Effect
 from nearlossless.environment import Fingerprint
+from nearlossless.fields import InsideFolder
 from nearlossless.metrics.scores import Scores
 
 Side = Literal["there", "here"]
@@ -52,8 +53,8 @@ class StackPicture(_Part):
     scores: Scores | None = None  # None where sizes differ
     there_clip: float | None = None
     here_clip: float | None = None
-    there_file: str | None = None
-    here_file: str | None = None
+    there_file: InsideFolder | None = None
+    here_file: InsideFolder | None = None
 
 
 class StackComparison(_Part):

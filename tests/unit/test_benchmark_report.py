@@ -45,7 +45,7 @@ def test_machine_and_time_are_those_of_the_record(full_record: Record, tmp_path:
     content = written(full_record, tmp_path)
     assert content["datetime"] == full_record.started
     assert content["machine_info"]["cpu"]["brand_raw"] == "a processor"
-    assert content["commit_info"]["id"] == "unknown"
+    assert (content["commit_info"]["id"], content["commit_info"]["dirty"]) == ("unknown", False)
 
 
 def test_pytest_benchmark_compares_two_records(full_record: Record, tmp_path: Path) -> None:

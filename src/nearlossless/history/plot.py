@@ -35,7 +35,7 @@ def plot(rows: Sequence[Row], path: Path) -> None:
     try:
         from matplotlib.figure import Figure as Sheet
     except ModuleNotFoundError:
-        raise PlotError("a plot needs matplotlib: pip install 'nearlossless[history]'") from None
+        raise PlotError("a plot needs matplotlib: pip install matplotlib") from None
     if not 0 < len(rows) <= MOST_ROWS:
         raise PlotError(f"{len(rows)} figures to plot, at most {MOST_ROWS}: choose with --case, --recipe, --figure")
     sheet = Sheet(figsize=(_WIDTH_IN, _ROW_HEIGHT_IN * len(rows)), layout="constrained")

@@ -56,5 +56,5 @@ def measure_pictures(
         draw_baseline = baseline_drawer(baseline, case) if baseline is not None else None
         for record in compare_pictures(draw_baseline, drawer(compiled, case), comparison):
             records.append(record)
-            progress.say(f"pictures: {len(records)} of {total}")
+            progress.step("pictures", len(records), total)
     return records, comparison.written

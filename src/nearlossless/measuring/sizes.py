@@ -31,10 +31,10 @@ def cycle_sizes(baseline: Any | None, compiled: Any, subject: Subject, progress:
     with progress.phase("shapes: warm-up"):
         for size in warmup_sizes(generation.sizes):
             draw_batch(compiled, generation, all_batches[generation.sizes.index(size)])
+    with progress.phase(f"shapes: 0 of {len(all_batches)} sizes"):
         for number, batch in enumerate(all_batches, 1):
-            if number % 10 == 1:
-                progress.say(f"shapes: size {number} of {len(all_batches)}")
             sizes.append(_draw_at_size(baseline, compiled, subject.case, batch, synchronize))
+            progress.step("shapes: sizes", number, len(all_batches))
     return sizes
 
 

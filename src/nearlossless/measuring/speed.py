@@ -56,11 +56,12 @@ def measure_latencies(
     case, first = subject.case, batches(subject.case.generation)[0]
     draw_compiled = partial(draw_batch, compiled, case.generation, first)
 
+    sampling = case.sampling.shared_by(case.sampling.processes)
+
     def tell(count: int, check: Check) -> None:
         if count % 5 == 0:
-            progress.say(f"speedup: sample {count}, {check.outcome.lower()}")
+            progress.within(f"speedup: sample {count}, {check.outcome.lower()}", sampling.budget_s)
 
-    sampling = case.sampling.shared_by(case.sampling.processes)
     asked: dict[str, Any] = {
         "sampling": sampling,
         "max_latency_s": subject.thresholds.max_latency_s,

@@ -21,7 +21,7 @@ from nearlossless.fields import GATES, STACK_GATES
 from nearlossless.interpreters import find_interpreter
 from nearlossless.measuring import BaselineError
 from nearlossless.pipelines.compiling import BaselineChanged
-from nearlossless.plugin.keeping import keep, prepare_history
+from nearlossless.plugin.keeping import history_folder, keep, prepare_history
 from nearlossless.plugin.options import DEFAULT_REPORT, add_options
 from nearlossless.plugin.stash import FORMER_SIGTERM, KEPT, OTHER_FAILURES, PROGRESS, RUN, SELECTION_ERROR, TERMINAL
 from nearlossless.processes import WorkerError
@@ -62,7 +62,8 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
-    """Close the copy of the terminal, and leave signals as they were."""
+    """Close the copy of the terminal, let go of the report folder, and leave signals as they were."""
+    config.stash[RUN].release()
     if FORMER_SIGTERM in config.stash:
         signal.signal(signal.SIGTERM, config.stash[FORMER_SIGTERM])
     if TERMINAL in config.stash:
@@ -202,7 +203,9 @@ def _cuda_is_available() -> bool:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Generator[None, Any, Any]:
-    """Turn an exception in a gate test into a verdict, so that every gate that ran has one."""
+    """Turn an exception in a gate test into a verdict, so that every gate that ran has one; give it to JUnit's file."""
+    if call.when == "teardown":
+        item.user_properties += item.config.stash[RUN].properties(item.nodeid)
     report = yield
     subject = _subject_of(item)
     if subject is not None and report.when == "call" and report.passed and item.get_closest_marker("gate"):
@@ -231,7 +234,7 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     """Write the reports, and tell a regression from missing evidence by the exit code."""
     run = session.config.stash[RUN]
     if run.subjects:
-        run.write()
+        run.write(history=history_folder(session.config), baselines=_baselines(session.config))
     _count_verdicts(session, run)
     if run.subjects:
         session.config.stash[KEPT] = _kept(session, run)

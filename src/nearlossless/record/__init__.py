@@ -1,5 +1,6 @@
 """The record: everything one run measured, raw samples included, as JSON with a schema version."""
 
+import json
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final, Literal
@@ -13,6 +14,7 @@ from nearlossless.record.subject import SubjectRecord
 SCHEMA_VERSION: Final = 1
 RECORD_FILE = "record.json"
 LARGEST_RECORD = 1 << 26
+LONGEST_VERSION = 40  # characters of it that a message quotes
 
 
 class RecordError(Exception):
@@ -26,6 +28,8 @@ class Record(Part):
     nearlossless_version: str
     started: str
     command: str
+    commit: str | None = None  # of the repository in which it was started
+    variables: dict[str, str] | None = None  # environment variables; None in records from before they were kept
     subjects: list[SubjectRecord] = Field(default_factory=list)
 
 
@@ -64,6 +68,18 @@ def parse_record(content: bytes, path: Path) -> Record:
     try:
         return Record.model_validate_json(content)
     except ValidationError as error:
+        if (version := _other_version(content)) is not None:
+            told = f"its schema_version is {version}, and this nearlossless reads {SCHEMA_VERSION} only"
+            raise RecordError(f"{path}: {told}: read it with the version that wrote it, or measure anew") from None
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"])) or "file"
         raise RecordError(f"{path}: is no record of schema {SCHEMA_VERSION}: {where}: {first['msg']}") from None
+
+
+def _other_version(content: bytes) -> str | None:
+    """The schema that a record says it is of; None if it is ours or says none."""
+    try:
+        version = json.loads(content).get("schema_version")
+    except (ValueError, AttributeError, RecursionError):
+        return None
+    return None if version is None or version == SCHEMA_VERSION else json.dumps(version)[:LONGEST_VERSION]

@@ -4,6 +4,7 @@ from typing import Literal
 
 from pydantic import Field
 
+from nearlossless.fields import InsideFolder
 from nearlossless.metrics.scores import Scores
 from nearlossless.record.part import Part
 
@@ -24,9 +25,9 @@ class PictureRecord(Part):
     baseline_clip: float | None = None
     obtained_clip: float | None = None
     stored_clip: float | None = None
-    expected_file: str | None = None
-    baseline_file: str | None = None
-    obtained_file: str | None = None
+    expected_file: InsideFolder | None = None
+    baseline_file: InsideFolder | None = None
+    obtained_file: InsideFolder | None = None
 
 
 class StepParity(Part):

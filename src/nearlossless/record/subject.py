@@ -2,6 +2,7 @@
 
 from pydantic import Field
 
+from nearlossless.cases import Sampling
 from nearlossless.effect import Effect
 from nearlossless.environment import Fingerprint
 from nearlossless.record.part import Part
@@ -25,6 +26,7 @@ class SubjectRecord(Part):
     device: str
     batch_size: int = 1
     thresholds: Thresholds
+    sampling: Sampling | None = None  # how long the speedup gate might look; None in older records
     baseline_does_not_fit: str | None = None  # why there is no baseline here, as the case says
     baseline_out_of_memory: str | None = None  # what its process said when it ran out of the GPU's memory
     estimated_gib: tuple[float, float] | None = None  # steady peaks of baseline and recipe; on a GPU

@@ -10,7 +10,7 @@ from nearlossless.approval import Candidate
 from nearlossless.atomic import write_text
 from nearlossless.baselines import encode_png, read_picture
 from nearlossless.report.console import render_cells
-from nearlossless.report.html import template
+from nearlossless.report.templating import template
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -58,7 +58,7 @@ def compare(candidate: Candidate) -> Change:
     figures = [
         ("old", _data_url(old)),
         ("new", _data_url(new)),
-        (f"difference, {AMPLIFICATION} times", _data_url(_difference(old, new))),
+        (f"difference, {AMPLIFICATION} times", _data_url(amplified_difference(old, new))),
     ]
     worst_tile_ssim = ssim(Pixels(new), Pixels(old)).worst_tile_ssim
     return Change(candidate=candidate, worst_tile_ssim=worst_tile_ssim, figures=figures)
@@ -73,7 +73,8 @@ def _expected(candidate: Candidate, size: tuple[int, int]) -> "Image.Image | Non
         return None
 
 
-def _difference(old: "Image.Image", new: "Image.Image") -> "Image.Image":
+def amplified_difference(old: "Image.Image", new: "Image.Image") -> "Image.Image":
+    """The distance of each colour of each pixel, `AMPLIFICATION` times."""
     from PIL import ImageChops
 
     amplified = bytes(min(255, AMPLIFICATION * level) for level in range(256))

@@ -87,7 +87,7 @@ def write_benchmark_json(record: Record, path: Path) -> None:
     """
     Write the file that `--benchmark-json` would have written in the record's run, for `pytest-benchmark compare`.
 
-    What the record does not know, the commit, is `unknown`.
+    Where the record does not know the commit, it is `unknown`.
 
     Raises:
         BenchmarkError: The record has no latency samples, or pytest-benchmark is not installed.
@@ -102,7 +102,7 @@ def write_benchmark_json(record: Record, path: Path) -> None:
         raise BenchmarkError("the record has no latency samples: was the speedup gate selected?")
     content = {
         "machine_info": _machine_info(record),
-        "commit_info": {"id": "unknown", "time": None, "author_time": None, "dirty": False, "branch": "(unknown)"},
+        "commit_info": _commit(record),
         "benchmarks": found,
         "datetime": record.started,
         "version": version,
@@ -123,3 +123,8 @@ def _machine_info(record: Record) -> dict[str, Any]:
         "python_version": first.stack.get("python", ""),
         "cpu": {"brand_raw": first.timing.cpu},
     }
+
+
+def _commit(record: Record) -> dict[str, object]:
+    commit, _, changes = (record.commit or "unknown").partition("+")
+    return {"id": commit, "time": None, "author_time": None, "dirty": bool(changes), "branch": "(unknown)"}

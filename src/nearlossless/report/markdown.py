@@ -7,6 +7,7 @@ from nearlossless.report.published import labels, published
 from nearlossless.report.stacks import STACK_HEADINGS, stack_lines, stack_rows
 from nearlossless.report.starts import START_HEADINGS, start_rows
 from nearlossless.report.table import HEADINGS, performance_rows
+from nearlossless.report.verdict_list import Listed, listed, tally
 
 _SIGNS = {
     "PASS": "🟢",
@@ -17,10 +18,14 @@ _SIGNS = {
     "NOT_APPLICABLE": "⚪",
 }
 LONGEST_REASON = 600
+LONGEST_SUMMARY = 60_000  # characters: a comment of GitHub's takes 65,536
+LONGEST_TABLE = 40_000  # of the verdicts, so that some tables of figures are left
+_ROOM = 100  # for the sentence that says what was left out
 
 
 def _cell(text: str) -> str:
-    """Text that stays inside its table cell and is no markup."""
+    """Text that stays inside its table cell and is no markup; control characters are left out."""
+    text = "".join(c for c in text if c.isprintable() or c in "\r\n")
     for mark, escaped in (
         ("\\", "\\\\"),
         ("|", "\\|"),
@@ -43,18 +48,27 @@ def _row(cells: tuple[str, ...]) -> str:
     return "| " + " | ".join(_cell(cell) for cell in cells) + " |"
 
 
-def _subject(subject: SubjectRecord) -> list[str]:
+def _verdicts(verdicts: list[Listed]) -> str:
+    """All verdicts as a table, the reddest first, as far as there is room; the rest are counted."""
+    lines, length = ["| verdict | gate | of | reason |", "| --- | --- | --- | --- |"], 0
+    for number, verdict in enumerate(verdicts):
+        row = _row((f"{_SIGNS[verdict.outcome]} {verdict.outcome}", verdict.gate, verdict.title, verdict.reason))
+        length += len(row) + 1
+        if length > LONGEST_TABLE:
+            rest = ", ".join(f"{count} {outcome}" for outcome, count in tally(verdicts[number:]))
+            return "\n".join([*lines, "", f"and further {rest}: see report.html", ""])
+        lines.append(row)
+    return "\n".join([*lines, ""])
+
+
+def _subject(subject: SubjectRecord) -> str:
     hardware = subject.fingerprint.picture.hardware if subject.fingerprint else subject.device
-    lines = [f"## {_cell(subject.title)} ({_cell(hardware)})", "", "| verdict | gate | reason |", "| --- | --- | --- |"]
-    lines += [
-        _row((f"{_SIGNS[verdict.outcome]} {verdict.outcome}", verdict.gate, verdict.reason))
-        for verdict in subject.verdicts
-    ]
+    lines = [f"## {_cell(subject.title)} ({_cell(hardware)})"]
     for waiver in subject.unneeded_waivers:
         lines += ["", _cell(waiver.not_needed)]
     lines += ["", _row(HEADINGS), "| --- | ---: | ---: | ---: |"]
     lines += [_row(row.cells()) for row in performance_rows(subject) if row.is_measured]
-    return [*lines, "", *_starts(subject), *_stacks(subject), *_noise(subject), *_published(subject)]
+    return "\n".join([*lines, "", *_starts(subject), *_stacks(subject), *_noise(subject), *_published(subject)])
 
 
 def _stacks(subject: SubjectRecord) -> list[str]:
@@ -90,8 +104,20 @@ def _published(subject: SubjectRecord) -> list[str]:
 
 
 def render_markdown(record: Record) -> str:
-    """The whole record in brief: verdicts first, then the table, for each subject."""
-    lines = ["# nearlossless", "", f"{record.started}, nearlossless {record.nearlossless_version}", ""]
-    for subject in record.subjects:
-        lines += _subject(subject)
-    return "\n".join(lines)
+    """
+    The record in brief: all verdicts, the reddest first, then the tables of each subject.
+
+    Of a large record no more than `LONGEST_SUMMARY` characters; what is left out is said.
+    """
+    verdicts = listed(record)
+    counts = ", ".join(f"{count} {outcome}" for outcome, count in tally(verdicts)) or "no verdict"
+    started = f"{_cell(record.started)}, nearlossless {_cell(record.nearlossless_version)}"
+    parts = ["# nearlossless", f"{counts}\n\n{started}\n", _verdicts(verdicts)]
+    length = sum(map(len, parts)) + len(parts)
+    for number, subject in enumerate(record.subjects):
+        part = _subject(subject)
+        length += len(part) + 1
+        if length > LONGEST_SUMMARY - _ROOM:
+            return "\n".join([*parts, f"Tables of {len(record.subjects) - number} more in report.html."])
+        parts.append(part)
+    return "\n".join(parts)

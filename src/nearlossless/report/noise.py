@@ -2,34 +2,22 @@
 
 import math
 
-from nearlossless.figures import FIGURES, Figure
+from nearlossless.figures import FIGURES
 from nearlossless.noise import Movement, NoiseFloor
 from nearlossless.record.subject import SubjectRecord
 from nearlossless.report.console import printable, render_cells
+from nearlossless.report.scores import shown
 
-_DIGITS = {
-    "min_ssim": 5,
-    "min_ms_ssim": 5,
-    "min_psnr_db": 1,
-    "max_p99_difference": 0,
-    "max_difference": 0,
-    "max_channel_shift": 3,
-    "max_colour_difference": 5,
-}
-_FIGURES = [figure for figure in FIGURES if figure.field in _DIGITS]
+_FIGURES = [figure for figure in FIGURES if figure.field not in {"max_flip", "max_lpips"}]
 _SHORT = ("worst SSIM", "PSNR dB", "p99", "largest", "shift", "colour")
 _SHOWN = [figure for figure in _FIGURES if figure.field != "min_ms_ssim"]  # of small pictures there is none
 FLOOR_HEADINGS = ("figure", "noise floor", "live band", "live, worst", "stored band", "stored, worst")
 
 
-def _cell(figure: Figure, value: float | None) -> str:
-    return "-" if value is None else f"{value:.{_DIGITS[figure.field]}f}"
-
-
 def _row(movement: Movement) -> tuple[str, ...]:
     if not movement.scores:
         return (movement.change, "not possible here", *[""] * (len(_SHOWN) - 1))
-    return (movement.change, *(_cell(figure, figure.worst(movement.scores)) for figure in _SHOWN))
+    return (movement.change, *(shown(figure, figure.worst(movement.scores)) for figure in _SHOWN))
 
 
 def floor_rows(subject: SubjectRecord) -> list[tuple[str, ...]]:
@@ -53,19 +41,8 @@ def floor_rows(subject: SubjectRecord) -> list[tuple[str, ...]]:
         values = (measured, required[0], worst[0], required[1], worst[1])
         if any(value is not None for value in values):
             unit = f", {figure.unit}" if figure.unit else ""
-            rows.append((figure.name + unit, *(_cell(figure, value) for value in values)))
+            rows.append((figure.name + unit, *(shown(figure, value) for value in values)))
     return rows
-
-
-def floor_line(subject: SubjectRecord) -> str:
-    """The noise floor of the figures that stand beside each picture, in words; empty without one."""
-    shown = [
-        f"{figure.name} {_cell(figure, value)}"
-        for figure in _FIGURES
-        if figure.field in {"min_ssim", "max_channel_shift", "max_colour_difference"}
-        and (value := getattr(subject.noise_floor, figure.field, None)) is not None
-    ]
-    return f"noise floor: {', '.join(shown)}" if shown else ""
 
 
 def repeats_line(floor: NoiseFloor) -> str:

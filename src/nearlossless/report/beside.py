@@ -1,0 +1,73 @@
+"""Two records side by side: verdicts, figures, and what changed in between."""
+
+from dataclasses import dataclass
+
+from nearlossless.history.figures import FIGURES
+from nearlossless.record import Record
+from nearlossless.record.subject import SubjectRecord
+from nearlossless.report.console import printable, render_cells
+from nearlossless.report.since import changes
+from nearlossless.report.templating import inlined, template
+
+BESIDE_HEADINGS = ("", "old", "new", "change")
+_ABSENT = "-"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Beside:
+    """One subject in both records, or in one of them."""
+
+    title: str
+    rows: list[tuple[str, str, str, str]]  # a gate or a figure, old, new, change
+    changes: list[str]  # of stack, device settings, environment, commit
+    differs: bool  # whether a verdict is another, or one record lacks the subject
+
+
+def beside(old: Record, new: Record) -> list[Beside]:
+    """Every subject of either record, those whose verdicts differ first."""
+    sides = [{subject.title: subject for subject in record.subjects} for record in (old, new)]
+    found = [
+        _subject(title, (old, new), sides[0].get(title), sides[1].get(title)) for title in {**sides[0], **sides[1]}
+    ]
+    return sorted(found, key=lambda each: not each.differs)
+
+
+def _subject(
+    title: str, records: tuple[Record, Record], old: SubjectRecord | None, new: SubjectRecord | None
+) -> Beside:
+    outcomes = [{} if subject is None else {v.gate: v.outcome for v in subject.verdicts} for subject in (old, new)]
+    gates = list({**outcomes[0], **outcomes[1]})
+    verdicts = [(gate, *(each.get(gate, _ABSENT) for each in outcomes)) for gate in gates]
+    rows = [(gate, before, after, "" if before == after else "other") for gate, before, after in verdicts]
+    rows += _figures(old, new)
+    told = [] if old is None or new is None else changes(records[0], old, records[1], new)
+    return Beside(title=title, rows=rows, changes=told, differs=outcomes[0] != outcomes[1])
+
+
+def _figures(old: SubjectRecord | None, new: SubjectRecord | None) -> list[tuple[str, str, str, str]]:
+    rows = []
+    for figure in FIGURES.values():
+        before, after = (figure.read(subject) if subject is not None else None for subject in (old, new))
+        if before is None and after is None:
+            continue
+        can_compare = before is not None and after is not None and figure.is_usable(before) and figure.is_usable(after)
+        change = figure.change(before, after) if can_compare and before is not None and after is not None else _ABSENT
+        rows.append((figure.name, figure.shown(before), figure.shown(after), change))
+    return rows
+
+
+def render_beside(old: Record, new: Record, *, colour: bool) -> str:
+    """Both records as text: a table for each subject, then what changed."""
+    parts = [f"old: {printable(old.started)}, new: {printable(new.started)}"]
+    for each in beside(old, new):
+        parts.append(render_cells(BESIDE_HEADINGS, each.rows, title=each.title, colour=colour))
+        parts += [printable(line) for line in each.changes or ["nothing that the records name changed in between"]]
+    return "\n".join(parts)
+
+
+def render_beside_html(old: Record, new: Record) -> str:
+    """Both records as one page."""
+    page: str = template("beside.html.jinja").render(
+        inlined=inlined(), old=old, new=new, subjects=beside(old, new), headings=BESIDE_HEADINGS
+    )
+    return page

@@ -1,0 +1,110 @@
+"""The performance of one case: its rows for the baseline and, side by side, for each recipe."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from nearlossless.record.subject import SubjectRecord
+from nearlossless.report.published import Published, labels, published
+from nearlossless.report.table import (
+    END_TO_END,
+    ITERATION_SPEED,
+    PEAK_METRICS,
+    PHASE_METRICS,
+    Row,
+    performance_rows,
+)
+
+_BY_PHASE = {metric.label for metric in (*PHASE_METRICS.values(), *PEAK_METRICS.values())}
+_MORE_IS_BETTER = {ITERATION_SPEED.label}
+_WORTH_A_COLOUR = 0.02  # of the baseline; below, no colour says that it got better or worse
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cell:
+    """One recipe's figure and its change from the baseline measured with it."""
+
+    compiled: str
+    change: str
+    interval: str = ""
+    verdict: str = ""  # `better` or `worse`, for a colour
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MatrixRow:
+    """One metric."""
+
+    label: str
+    baseline: str
+    recipes: list[Cell]
+    published: list[str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Matrix:
+    """The rows of OneDiff's tables, and below them those of single phases."""
+
+    recipes: list[str]
+    main: list[MatrixRow] = field(default_factory=list)
+    phases: list[MatrixRow] = field(default_factory=list)
+
+
+def references_of(subjects: Sequence[SubjectRecord]) -> list[Published]:
+    """The published references to show beside the recipes of one case, each once."""
+    found = {column.title: column for subject in subjects for column in published(subject)}
+    return list(found.values())
+
+
+def matrix(subjects: Sequence[SubjectRecord]) -> Matrix:
+    """
+    The table of one case on one device.
+
+    Args:
+        subjects: Its recipes, of one batch size and one GPU.
+    """
+    tables = [{row.label: row for row in performance_rows(subject)} for subject in subjects]
+    columns = references_of(subjects)
+    told, found = labels(columns), Matrix(recipes=[subject.recipe for subject in subjects])
+    for label in tables[0]:
+        rows = [table[label] for table in tables]
+        if not any(row.is_measured for row in rows) and label not in told:
+            continue
+        line = MatrixRow(
+            label=label,
+            baseline=_baseline(rows),
+            recipes=[_cell(row, subject) for row, subject in zip(rows, subjects, strict=True)],
+            published=[cell for column in columns for cell in column.row(label).cells()[1:]],
+        )
+        (found.phases if label in _BY_PHASE else found.main).append(line)
+    return found
+
+
+def _baseline(rows: Sequence[Row]) -> str:
+    measured = next((row for row in rows if row.baseline is not None), rows[0])
+    return measured.cells()[1]
+
+
+def _cell(row: Row, subject: SubjectRecord) -> Cell:
+    _, _, compiled, change = row.cells()
+    interval = time_interval(subject) if row.label == END_TO_END.label else ""
+    return Cell(compiled=compiled, change=change, interval=interval, verdict=_direction(row))
+
+
+def _direction(row: Row) -> str:
+    if row.baseline is None or row.compiled is None or row.baseline <= 0:
+        return ""
+    change = row.compiled / row.baseline - 1
+    if abs(change) < _WORTH_A_COLOUR:
+        return ""
+    return "better" if (change > 0) == (row.label in _MORE_IS_BETTER) else "worse"
+
+
+def time_interval(subject: SubjectRecord) -> str:
+    """The interval of the end-to-end time's change, as the speedup gate judged it; empty without one."""
+    checks = [check for verdict in subject.verdicts for check in verdict.checks if check.name == "speedup"]
+    if not checks or checks[0].interval is None or not subject.speeds.baseline_s:
+        return ""
+    low, high = checks[0].interval
+    if not 0 < low <= high < math.inf:
+        return ""
+    return f"[{1 / high - 1:+.1%}, {1 / low - 1:+.1%}]"

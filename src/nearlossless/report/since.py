@@ -1,0 +1,86 @@
+"""What changed since a recipe was last green: in the stack, the device's settings, the environment and the commit."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from nearlossless.accepted import accepted_path
+from nearlossless.history.store import Entry
+from nearlossless.history.tracks import differences
+from nearlossless.record import Record, RecordError, read_record
+from nearlossless.record.subject import SubjectRecord
+
+_GREEN = {"PASS", "NOT_APPLICABLE"}
+NO_GREEN = "No green run of this case, recipe and GPU is known: keep records with --history, or accept one."
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Since:
+    """The last green run, where it was found, and one line for each thing that is another now."""
+
+    started: str
+    source: str
+    changes: list[str]
+
+
+def is_green(subject: SubjectRecord) -> bool:
+    """Whether something passed and nothing did anything else."""
+    outcomes = {verdict.outcome for verdict in subject.verdicts}
+    return "PASS" in outcomes and outcomes <= _GREEN
+
+
+def changes(old: Record, old_subject: SubjectRecord, new: Record, new_subject: SubjectRecord) -> list[str]:
+    """What differs between two runs of a subject, as `name: old -> new`; what a record does not tell is left out."""
+    found = []
+    if old_subject.fingerprint is not None and new_subject.fingerprint is not None:
+        found += differences(old_subject.fingerprint, new_subject.fingerprint)
+    if None not in (old.commit, new.commit) and old.commit != new.commit:
+        found.append(f"git commit: {old.commit} -> {new.commit}")
+    if old.variables is not None and new.variables is not None:
+        names = sorted({*old.variables, *new.variables})
+        told = [(name, old.variables.get(name, "absent"), new.variables.get(name, "absent")) for name in names]
+        found += [f"{name}: {before} -> {after}" for name, before, after in told if before != after]
+    return list(dict.fromkeys(found))
+
+
+def since_green(
+    record: Record, subject: SubjectRecord, history: Sequence[Entry], baselines: Path | None
+) -> Since | None:
+    """
+    The newest green run of the same case, recipe and GPU before this one, and what changed.
+
+    Args:
+        record: This run.
+        subject: Of this run.
+        history: Kept records, oldest first.
+        baselines: Folder of cases, whose accepted record stands in where the history has none.
+    """
+    for entry in reversed(history):
+        if entry.record.started < record.started:
+            for other in entry.record.subjects:
+                if _is_same(other, subject) and is_green(other):
+                    found = changes(entry.record, other, record, subject)
+                    return Since(started=entry.record.started, source="history", changes=found)
+    return _since_accepted(record, subject, baselines) if baselines is not None else None
+
+
+def _since_accepted(record: Record, subject: SubjectRecord, baselines: Path) -> Since | None:
+    if subject.fingerprint is None:
+        return None
+    picture = subject.fingerprint.picture
+    path = accepted_path(baselines / subject.case, subject.recipe, picture.hardware, picture.dtype)
+    try:
+        accepted = read_record(path)
+    except RecordError:
+        return None
+    for other in accepted.subjects:
+        if _is_same(other, subject):
+            found = changes(accepted, other, record, subject)
+            return Since(started=accepted.started, source="accepted record", changes=found)
+    return None
+
+
+def _is_same(a: SubjectRecord, b: SubjectRecord) -> bool:
+    if a.fingerprint is None or b.fingerprint is None:
+        return False
+    return a.title == b.title and a.fingerprint.picture.hardware == b.fingerprint.picture.hardware
