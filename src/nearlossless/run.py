@@ -1,21 +1,34 @@
 """One run: collects what every subject measured and was judged, and writes the reports at the end."""
 
 import shlex
+import shutil
 import sys
 import tempfile
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from importlib import metadata
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from nearlossless.baselines import CANDIDATES, EXPECTED
+from nearlossless.parts import FOLDER
 from nearlossless.record import SCHEMA_VERSION, Record, now, write_record
+from nearlossless.record.shard import Shard
 from nearlossless.record.subject import SubjectRecord
 from nearlossless.record.verdicts import CheckRecord, VerdictRecord
 from nearlossless.selection import Subject
 from nearlossless.verdicts import Check, Outcome, Verdict
 from nearlossless.waivers import waive
 from nearlossless.worker import ProcessRun
+
+if TYPE_CHECKING:
+    from filelock import BaseFileLock
+
+LOCK = ".run.lock"
+
+
+class ReportInUse(Exception):
+    """Another run writes into the report folder at this moment; nothing of it was touched."""
 
 
 def _check_record(check: Check) -> CheckRecord:
@@ -44,20 +57,42 @@ class Run:
     subjects: dict[str, SubjectRecord] = field(default_factory=dict)
     baseline_processes: dict[tuple[str, str], ProcessRun | str] = field(default_factory=dict)  # by case and device
     candidates: set[Path] = field(default_factory=set)  # expected pictures that wait for approval
+    shard: Shard | None = None
+    exit_status: int | None = None
+    lock: "BaseFileLock | None" = field(default=None, repr=False)  # of the folder, while this run has it
 
     def prepare(self, *, update: bool) -> None:
         """
-        Make the report folder; before an update, clear the candidates that a former one left there.
+        Make the report folder and keep other runs out; clear what a former run's workers left there.
+
+        Before an update, clear the candidates of a former one, too.
 
         Raises:
+            ReportInUse: Another run has it.
             OSError: It cannot be written.
         """
+        from filelock import FileLock, Timeout
+
         self.folder.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(self.folder / LOCK)
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            raise ReportInUse(f"{self.folder}: another run writes into it; give this one a folder of its own") from None
+        self.lock = lock
+        shutil.rmtree(self.folder / FOLDER, ignore_errors=True)
         if update:
             for path in self.folder.glob(f"{CANDIDATES}/*/*/{EXPECTED}/*"):
                 path.unlink()
         with tempfile.TemporaryFile(dir=self.folder):
             pass
+
+    def release(self) -> None:
+        """Let other runs into the report folder again."""
+        if self.lock is not None:
+            (self.folder / LOCK).unlink(missing_ok=True)
+            self.lock.release()
+            self.lock = None
 
     def subject(self, subject: Subject) -> SubjectRecord:
         """The record of a subject, made at the first call."""
@@ -105,6 +140,8 @@ class Run:
             started=self.started,
             command=shlex.join(Path(part).name if i == 0 else part for i, part in enumerate(sys.argv)),
             subjects=list(self.subjects.values()),
+            shard=self.shard,
+            exit_status=self.exit_status,
         )
 
     def write(self) -> Path:

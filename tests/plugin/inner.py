@@ -143,8 +143,9 @@ class Workspace:
         return {**kept, "PYTHONPATH": str(self.folder), "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", "NO_COLOR": "1"}
 
     def command(self, *arguments: str, report: Path) -> list[str]:
-        """The inner run's command line."""
-        pytest_options = ["-p", "no:cacheprovider", "-p", "no:xdist", "-ra", "--report-dir", str(report)]
+        """The inner run's command line; pytest-xdist is away unless workers are asked for."""
+        xdist = [] if "-n" in arguments else ["-p", "no:xdist"]
+        pytest_options = ["-p", "no:cacheprovider", *xdist, "-ra", "--report-dir", str(report)]
         return [sys.executable, "-m", "pytest", *pytest_options, "gate", *arguments]
 
     def run(self, *arguments: str, guarded: bool = True, report: str = "report") -> InnerRun:

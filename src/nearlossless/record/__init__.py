@@ -8,6 +8,7 @@ from pydantic import Field, ValidationError
 
 from nearlossless.atomic import write_text
 from nearlossless.record.part import Part
+from nearlossless.record.shard import Shard
 from nearlossless.record.subject import SubjectRecord
 
 SCHEMA_VERSION: Final = 1
@@ -27,6 +28,9 @@ class Record(Part):
     started: str
     command: str
     subjects: list[SubjectRecord] = Field(default_factory=list)
+    shard: Shard | None = None  # None: the whole run
+    exit_status: int | None = None  # of pytest; None in records of runs that did not tell it
+    lacks: list[str] = Field(default_factory=list)  # what was to be in it and is not, as a missing shard
 
 
 def now() -> str:
