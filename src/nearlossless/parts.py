@@ -17,7 +17,6 @@ from nearlossless.record.subject import SubjectRecord
 from nearlossless.record.verdicts import VerdictRecord
 from nearlossless.verdicts import Outcome
 
-FOLDER = ".workers"  # in the report folder
 DIED = "the worker process died while it ran this gate"
 
 
@@ -48,29 +47,24 @@ class Joined:
     shard: Shard | None
 
 
-def part_path(report: Path, subject_id: str) -> Path:
-    """Where the part of a subject lies; only one worker has it at a time."""
-    return report / FOLDER / f"{subject_id}.json"
-
-
-def write_part(part: SubjectPart, report: Path) -> None:
+def write_part(part: SubjectPart, folder: Path) -> None:
     """
-    Write or replace the part of a subject.
+    Write or replace the part of a subject; only one worker has a subject at a time.
 
     Raises:
         OSError: It cannot be written.
     """
-    write_text(part_path(report, part.id), part.model_dump_json() + "\n")
+    write_text(folder / f"{part.id}.json", part.model_dump_json() + "\n")
 
 
-def read_part(report: Path, subject_id: str) -> SubjectPart | None:
+def read_part(folder: Path, subject_id: str) -> SubjectPart | None:
     """
     The part of a subject; None where there is none yet.
 
     Raises:
         RecordError: It is damaged; names the file.
     """
-    return _read(part_path(report, subject_id))
+    return _read(folder / f"{subject_id}.json")
 
 
 def _read(path: Path) -> SubjectPart | None:
@@ -82,14 +76,14 @@ def _read(path: Path) -> SubjectPart | None:
         raise RecordError(f"{path}: is no part of a run: {error}") from None
 
 
-def join_parts(report: Path) -> Joined:
+def join_parts(folder: Path) -> Joined:
     """
     All parts as one run would have had them; a gate in whose middle its worker died is NOT_COMPARABLE.
 
     Raises:
         RecordError: A part is damaged; names the file.
     """
-    found = [part for path in (report / FOLDER).glob("*.json") if (part := _read(path)) is not None]
+    found = [part for path in folder.glob("*.json") if (part := _read(path)) is not None]
     parts = sorted(found, key=lambda part: (part.rank, part.id))
     for part in parts:
         if part.record is not None and part.running is not None:

@@ -1,7 +1,6 @@
 """One run: collects what every subject measured and was judged, and writes the reports at the end."""
 
 import shlex
-import shutil
 import sys
 import tempfile
 from dataclasses import dataclass, field
@@ -11,7 +10,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nearlossless.baselines import CANDIDATES, EXPECTED
-from nearlossless.parts import FOLDER
 from nearlossless.record import SCHEMA_VERSION, Record, now, write_record
 from nearlossless.record.shard import Shard
 from nearlossless.record.subject import SubjectRecord
@@ -63,9 +61,7 @@ class Run:
 
     def prepare(self, *, update: bool) -> None:
         """
-        Make the report folder and keep other runs out; clear what a former run's workers left there.
-
-        Before an update, clear the candidates of a former one, too.
+        Make the report folder and keep other runs out; before an update, clear the candidates of a former one.
 
         Raises:
             ReportInUse: Another run has it.
@@ -80,7 +76,6 @@ class Run:
         except Timeout:
             raise ReportInUse(f"{self.folder}: another run writes into it; give this one a folder of its own") from None
         self.lock = lock
-        shutil.rmtree(self.folder / FOLDER, ignore_errors=True)
         if update:
             for path in self.folder.glob(f"{CANDIDATES}/*/*/{EXPECTED}/*"):
                 path.unlink()

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from nearlossless.parts import FOLDER, Running, SubjectPart, join_parts, part_path, read_part, write_part
+from nearlossless.parts import Running, SubjectPart, join_parts, read_part, write_part
 from nearlossless.record import Record, RecordError
 from nearlossless.record.shard import Shard
 from nearlossless.verdicts import Outcome
@@ -56,7 +56,6 @@ def test_gate_in_whose_middle_a_worker_died_is_no_pass(full_record: Record, tmp_
 @pytest.mark.parametrize("content", ["", "{", '{"id": "a", "strange": 1}'])
 def test_damaged_part_is_named(tmp_path: Path, content: str) -> None:
     """A part that cannot be read is an error with its path, not a subject less."""
-    (tmp_path / FOLDER).mkdir()
-    part_path(tmp_path, "a").write_text(content, encoding="utf-8")
+    (tmp_path / "a.json").write_text(content, encoding="utf-8")
     with pytest.raises(RecordError, match=r"a\.json"):
         join_parts(tmp_path)

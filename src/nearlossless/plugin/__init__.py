@@ -21,8 +21,7 @@ from nearlossless.measuring import BaselineError
 from nearlossless.pipelines.compiling import BaselineChanged
 from nearlossless.plugin.beginning import begin
 from nearlossless.plugin.budget import BudgetEnded, check_budget, start_clock
-from nearlossless.plugin.collecting import baselines_folder
-from nearlossless.plugin.items import called, gate_of, is_worker, subject_of
+from nearlossless.plugin.items import baselines_folder, gate_of, is_worker, subject_of
 from nearlossless.plugin.keeping import keep
 from nearlossless.plugin.leaving import WorkerDied, gather
 from nearlossless.plugin.options import DEFAULT_REPORT, add_options
@@ -140,7 +139,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     reasons = {str(name): reason for name, reason in subject.recipe.not_applicable.items()}
     if gate in reasons:
         verdict = stopped(gate, Outcome.NOT_APPLICABLE, reasons[gate])
-        item.config.stash[RUN].conclude(subject, verdict, called(item))
+        item.config.stash[RUN].conclude(subject, verdict, item.nodeid)
         pytest.skip(f"not applicable: {reasons[gate]}")
     check_budget(item.config)
 
@@ -158,7 +157,7 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
     subject = subject_of(item)
     if subject is not None and report.when == "call" and report.passed and item.get_closest_marker("gate"):
         verdict = stopped(gate_of(item), Outcome.NOT_COMPARABLE, "the test came to an end without a verdict")
-        item.config.stash[RUN].conclude(subject, verdict, called(item))
+        item.config.stash[RUN].conclude(subject, verdict, item.nodeid)
     if call.excinfo is None or call.excinfo.errisinstance((pytest.skip.Exception, KeyboardInterrupt)):
         return report
     is_xfail = call.excinfo.errisinstance(pytest.xfail.Exception)  # of a waived gate, which has its verdict by now
@@ -168,7 +167,7 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
     error = call.excinfo.value
     known = [outcome for kind, outcome in _OUTCOMES.items() if isinstance(error, kind)]
     verdict = stopped(gate_of(item), known[0] if known else Outcome.NOT_COMPARABLE, f"{type(error).__name__}: {error}")
-    concluded = item.config.stash[RUN].conclude(subject, verdict, called(item))
+    concluded = item.config.stash[RUN].conclude(subject, verdict, item.nodeid)
     report.is_judged = True
     if known or isinstance(error, AssertionError):
         report.longrepr = f"{concluded.outcome} {concluded.gate}: {concluded.reason}"

@@ -1,22 +1,15 @@
 """Which gates a run has, and in which order."""
 
-from pathlib import Path
-
 import pytest
 
 from nearlossless.cases import CaseError
 from nearlossless.interpreters import find_interpreter
 from nearlossless.plugin.budget import budget_minutes, by_need, find_needs, unpacked
-from nearlossless.plugin.items import group_of, is_worker, subject_of
+from nearlossless.plugin.items import baselines_folder, is_worker, subject_of
 from nearlossless.plugin.shards import take_shard
 from nearlossless.plugin.stash import RANKS, RUN, SELECTION, SELECTION_ERROR
-from nearlossless.plugin.workers import WORKER_INPUT, refuse
+from nearlossless.plugin.workers import WORKER_INPUT, refuse, tell_groups
 from nearlossless.selection import Subject, select_subjects
-
-
-def baselines_folder(config: pytest.Config) -> Path:
-    """The folder of case folders."""
-    return Path(config.getoption("baselines") or config.rootpath / "baselines").absolute()
 
 
 def _subjects(config: pytest.Config) -> list[Subject]:
@@ -40,15 +33,10 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "subject" not in metafunc.fixturenames:
         return
     parameters = [
-        pytest.param(subject, id=subject.id, marks=_marks(metafunc.config, subject))
+        pytest.param(subject, id=subject.id, marks=[pytest.mark.gpu] if subject.device == "cuda" else [])
         for subject in _subjects(metafunc.config)
     ]
     metafunc.parametrize("subject", parameters, indirect=True, scope="session")
-
-
-def _marks(config: pytest.Config, subject: Subject) -> list[pytest.MarkDecorator]:
-    marks = [pytest.mark.gpu] if subject.device == "cuda" else []
-    return [*marks, pytest.mark.xdist_group(group_of(config, subject))] if is_worker(config) else marks
 
 
 @pytest.hookimpl(trylast=True)
@@ -67,14 +55,13 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         in_group = is_worker(config)
         found = unpacked(config.workerinput[WORKER_INPUT]["needs"]) if in_group else find_needs(config)  # type: ignore[attr-defined]
         items[:] = by_need(items, found, together=in_group)
+    tell_groups(config, items)
 
 
 def _select(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Leave what this run is about."""
     if SELECTION_ERROR in config.stash:
         raise pytest.UsageError(config.stash[SELECTION_ERROR])
-    if is_worker(config) and not config.getoption("loadgroup") and any(map(subject_of, items)):
-        raise pytest.UsageError("all gates of a subject belong on one worker: leave --dist out, or use loadgroup")
     _leave_out_other_stacks(config, items)
     _leave_out_other_shards(config, items)
 

@@ -18,7 +18,6 @@ from typing import Any
 import pytest
 
 from nearlossless.measuring.fresh_processes import ProcessRuns
-from nearlossless.plugin.items import called
 from nearlossless.plugin.leaving import leave
 from nearlossless.plugin.stash import PROGRESS, RUN
 from nearlossless.plugin.workers import quiet_machine
@@ -169,7 +168,7 @@ def gate(subject: Subject, request: pytest.FixtureRequest) -> Concluding:
     """
 
     def conclude(verdict: Verdict) -> Verdict:
-        kept = request.config.stash[RUN].conclude(subject, verdict, called(request.node))
+        kept = request.config.stash[RUN].conclude(subject, verdict, request.node.nodeid)
         if kept.outcome == Outcome.WAIVED:
             pytest.xfail(f"{Outcome.WAIVED} {kept.reason}")
         if verdict.outcome is Outcome.NOT_APPLICABLE:

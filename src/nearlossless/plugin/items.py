@@ -1,10 +1,15 @@
-"""What a collected test is about: the subject and the gate of a gate test, and the group in which xdist runs it."""
+"""What a collected test is about: the subject and the gate of a gate test, and what keeps it on one worker."""
+
+from pathlib import Path
 
 import pytest
 
 from nearlossless.selection import Subject
 
-GROUP = "@gates:"  # xdist puts the group behind a test's id
+
+def baselines_folder(config: pytest.Config) -> Path:
+    """The folder of case folders."""
+    return Path(config.getoption("baselines") or config.rootpath / "baselines").absolute()
 
 
 def subject_of(item: pytest.Item) -> Subject | None:
@@ -18,11 +23,6 @@ def gate_of(item: pytest.Item) -> str:
     """The gate of a test."""
     marker = item.get_closest_marker("gate")
     return str(marker.args[0]) if marker and marker.args else item.name.partition("[")[0]
-
-
-def called(item: pytest.Item) -> str:
-    """The id of a test without its group: what runs it again."""
-    return item.nodeid.rpartition(GROUP)[0] or item.nodeid
 
 
 def is_worker(config: pytest.Config) -> bool:
@@ -42,4 +42,4 @@ def group_of(config: pytest.Config, subject: Subject) -> str:
     With --update-baselines all recipes of a case, since they write the same candidates.
     """
     name = subject.case.name if config.getoption("update_baselines") else subject.id
-    return f"{GROUP.removeprefix('@')}{subject.device}:{name}"
+    return f"{subject.device}:{name}"

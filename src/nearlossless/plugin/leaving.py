@@ -1,16 +1,17 @@
 """What a worker leaves of each subject, gate by gate, and the one run that its controller makes of it."""
 
-import shutil
 from collections.abc import Generator
 from typing import Any
 
 import pytest
 
-from nearlossless.parts import DIED, FOLDER, Running, SubjectPart, died, join_parts, read_part, write_part
-from nearlossless.plugin.items import called, gate_of, is_controller, is_worker, subject_of
-from nearlossless.plugin.stash import CRASHED, HAS_BEGUN, RANKS, RUN, RUNNING, TROUBLES
+from nearlossless.parts import DIED, Running, SubjectPart, died, join_parts, read_part, write_part
+from nearlossless.plugin.items import gate_of, is_controller, is_worker, subject_of
+from nearlossless.plugin.stash import CRASHED, DESK, HAS_BEGUN, RANKS, RUN, RUNNING, TROUBLES
 from nearlossless.record import RecordError
 from nearlossless.selection import Subject
+
+PARTS = "parts"  # in the folder that the processes of a run share
 
 
 class WorkerDied(Exception):
@@ -30,7 +31,7 @@ def leave(config: pytest.Config, subject: Subject) -> None:
         candidates=sorted(run.candidates),
         shard=run.shard,
     )
-    write_part(part, run.folder)
+    write_part(part, config.stash[DESK] / PARTS)
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
@@ -40,7 +41,7 @@ def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, Any, Any]:
     if subject is None or not is_worker(config):
         return (yield)
     _go_on(config, subject)
-    config.stash[RUNNING] = Running(gate=gate_of(item), test=called(item))
+    config.stash[RUNNING] = Running(gate=gate_of(item), test=item.nodeid)
     leave(config, subject)
     result = yield
     del config.stash[RUNNING]
@@ -51,7 +52,7 @@ def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, Any, Any]:
 def _go_on(config: pytest.Config, subject: Subject) -> None:
     """Take over the part of a worker that died."""
     run = config.stash[RUN]
-    part = read_part(run.folder, subject.id) if subject.id not in run.subjects else None
+    part = read_part(config.stash[DESK] / PARTS, subject.id) if subject.id not in run.subjects else None
     if part is None:
         return
     run.candidates.update(part.candidates)
@@ -66,7 +67,7 @@ def _go_on(config: pytest.Config, subject: Subject) -> None:
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Xdist gives a test whose worker died to the next one: there it fails at once."""
-    if called(item) in item.config.stash.get(CRASHED, ()):
+    if item.nodeid in item.config.stash.get(CRASHED, ()):
         raise WorkerDied(DIED)
 
 
@@ -76,9 +77,8 @@ def gather(config: pytest.Config) -> None:
         return
     run = config.stash[RUN]
     try:
-        joined = join_parts(run.folder)
+        joined = join_parts(config.stash[DESK] / PARTS)
     except RecordError as error:
         config.stash[TROUBLES].append(str(error))
         return
     run.subjects, run.candidates, run.shard = joined.subjects, joined.candidates, joined.shard
-    shutil.rmtree(run.folder / FOLDER, ignore_errors=True)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from nearlossless.plugin.items import called, subject_of
+from nearlossless.plugin.items import subject_of
 from nearlossless.record.shard import Shard
 
 
@@ -37,6 +37,6 @@ def take_shard(items: Sequence[pytest.Item], shard: Shard) -> tuple[list[pytest.
         )
     mine = set(names[shard.number - 1 :: shard.of])
     kept = [item for item in items if item not in of_items or of_items[item].case.name in mine]
-    split = sorted(called(item) for item in of_items)
+    split = sorted(item.nodeid for item in of_items)
     selection = hashlib.sha256("\n".join(split).encode()).hexdigest()[:16]
     return kept, shard.model_copy(update={"selection": selection})

@@ -1,5 +1,6 @@
 """Where the plugin keeps what belongs to a session of pytest."""
 
+from pathlib import Path
 from typing import Any, TextIO
 
 import pytest
@@ -20,8 +21,10 @@ KEPT = pytest.StashKey[str]()
 LEFT_OUT = pytest.StashKey[list[str]]()  # of the history, each with its reason
 TROUBLES = pytest.StashKey[list[str]]()  # that keep the run from ending with 0
 DEADLINE = pytest.StashKey[float]()  # monotonic seconds, one clock for all processes of a machine
+DESK = pytest.StashKey[Path]()  # folder that the processes of a run under xdist share
 # Of the process that starts xdist's workers:
 TOLD = pytest.StashKey[dict[str, Any]]()  # what each worker is told
+GROUPS = pytest.StashKey[dict[str, str]]()  # of tests, by id: what stays on one worker
 HAS_BEGUN = pytest.StashKey[bool]()
 REFUSED = pytest.StashKey[str]()  # why its workers collected nothing
 # Of a worker:

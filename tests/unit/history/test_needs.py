@@ -77,4 +77,4 @@ def test_least_known_sorts_first_then_oldest() -> None:
         Need(Known.JUDGED, "2026-01-02"),
         Need(Known.JUDGED, "2026-01-03"),
     ]
-    assert sorted(ordered[::-1]) == ordered
+    assert sorted([ordered[index] for index in (3, 0, 4, 2, 1)]) == ordered
