@@ -21,6 +21,7 @@ def _subjects(config: pytest.Config) -> list[Subject]:
                 cases=config.getoption("case"),
                 recipes=config.getoption("recipe"),
                 backend=config.getoption("backend"),
+                processes=config.getoption("processes"),
             )
         except CaseError as error:
             # Raised here it would be shown once a module, as a collection error.
