@@ -63,9 +63,9 @@ def core_shares(cores: Sequence[int], count: int) -> list[tuple[int, ...]]:
     Split cores into `count` shares of one size; what is left over stays idle, so that no share is a faster one.
 
     Raises:
-        ValueError: There are fewer cores than shares.
+        ValueError: There are fewer cores than shares, or no shares.
     """
-    size = len(cores) // count
+    size = len(cores) // count if count > 0 else 0
     if size == 0:
         raise ValueError(f"{count} shares of {len(cores)} core(s): each needs at least one")
     ordered = sorted(cores)

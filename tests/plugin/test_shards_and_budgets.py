@@ -101,11 +101,12 @@ def test_tier_has_its_minutes_from_the_ini_file(workspace: Workspace) -> None:
         (("--budget", "0"), "must be above zero"),
         (("--budget", "nan"), "must be above zero"),
         (("--budget", "5", "--tier", "pr"), "give one of them"),
+        (("--cpu-shares", "2"), "give their number, too"),
         (("--tier", "pr", "-o", "nearlossless_tiers=pr = soon"), "must be NAME = MINUTES"),
     ],
 )
-def test_budget_that_is_none_is_a_usage_error(workspace: Workspace, arguments: tuple[str, ...], told: str) -> None:
-    """Minutes that are no number, or given twice."""
+def test_option_without_sense_is_a_usage_error(workspace: Workspace, arguments: tuple[str, ...], told: str) -> None:
+    """Minutes that are no number or given twice, and shares for workers that there are not."""
     run = workspace.run(*arguments, report="refused")
     assert run.code == pytest.ExitCode.USAGE_ERROR, run.output
     assert told in run.output

@@ -51,7 +51,8 @@ def test_shares_are_of_one_size(cores: list[int], count: int, expected: list[tup
     assert core_shares(cores, count) == expected
 
 
-def test_more_shares_than_cores_are_refused() -> None:
-    """A share without a core is no share."""
-    with pytest.raises(ValueError, match="3 shares of 2 core"):
-        core_shares([0, 1], 3)
+@pytest.mark.parametrize("count", [3, 0, -1])
+def test_shares_that_cannot_be_are_refused(count: int) -> None:
+    """A share without a core is no share, and neither is none."""
+    with pytest.raises(ValueError, match=f"{count} shares of 2 core"):
+        core_shares([0, 1], count)

@@ -121,6 +121,8 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     """Begin, unless this is xdist: there it is the controller that does."""
     config = session.config
     if not is_worker(config) and not config.getoption("collectonly") and any(map(subject_of, session.items)):
+        if config.getoption("cpu_shares") is not None:
+            raise pytest.UsageError("--cpu-shares is for the workers of pytest-xdist: give their number, too (-n)")
         begin(config)
         start_clock(config, workers=1)
 
@@ -208,6 +210,8 @@ def _kept(session: pytest.Session, run: Run) -> str:
         return keep(session.config, run) or ""
     except OSError as error:
         session.exitstatus = session.exitstatus or EXIT_UNDECIDED
+        run.exit_status = int(session.exitstatus)
+        run.write()
         return f"history: the record could not be kept: {error}"
 
 
