@@ -1,6 +1,7 @@
 """Gates on several workers of pytest-xdist: each with a device to itself, and one record as of one process."""
 
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -45,6 +46,7 @@ def nvmlDeviceGetUUID(handle):
 TELLS_GPU = '''"""Tells which GPUs each process sees before anything runs."""
 
 import os
+import shutil
 from pathlib import Path
 
 Path(f"sees-{os.environ.get('PYTEST_XDIST_WORKER')}").write_text(os.environ.get("CUDA_VISIBLE_DEVICES", "all"))
@@ -179,6 +181,22 @@ def test_more_workers_than_gpus_is_a_usage_error(gpus: Workspace, monkeypatch: p
     run = gpus.run("-n", "2")
     assert run.code == pytest.ExitCode.USAGE_ERROR, run.output
     assert f"2 workers for {count} visible GPU(s)" in run.output
+
+
+def test_project_without_cases_is_left_alone(gpus: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where there can be no gates, xdist spreads tests as it does without this plugin, pinned to nothing."""
+    monkeypatch.setenv("PLANTED_GPUS", "4")
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    shutil.rmtree(gpus.baselines / "mini")
+    shutil.rmtree(gpus.folder / "gate")
+    (gpus.folder / "gate").mkdir()
+    (gpus.folder / "gate" / "conftest.py").write_text(TELLS_GPU, encoding="utf-8")
+    (gpus.folder / "gate" / "test_other.py").write_text("def test_other():\n    pass\n", encoding="utf-8")
+    run = gpus.run("-n", "2", "-v")
+    assert run.code == 0, run.output
+    assert "scheduling tests via LoadScheduling" in run.output
+    seen = {path.name: path.read_text(encoding="utf-8") for path in gpus.folder.glob("sees-gw*")}
+    assert seen == {"sees-gw0": "all", "sees-gw1": "all"}
 
 
 def test_real_latencies_of_two_workers_are_in_one_record(make_workspace: MakeWorkspace) -> None:
