@@ -13,6 +13,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from statistics import median
 from time import perf_counter
@@ -20,11 +21,16 @@ from typing import Any
 
 from nearlossless.atomic import write_text
 from nearlossless.environment import cpu_model
+from nearlossless.fields import GATES
 from nearlossless.merging import merge, read_parts
 from nearlossless.parts import SubjectPart, join_parts, write_part
-from nearlossless.record import Record, read_record, write_record
+from nearlossless.record import Record, write_record
 from nearlossless.record.shard import Shard
+from nearlossless.record.speed import Speeds
 from nearlossless.record.subject import SubjectRecord
+from nearlossless.record.verdicts import CheckRecord, VerdictRecord
+from nearlossless.thresholds import Thresholds
+from nearlossless.verdicts import at_most
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "docs" / "benchmarks"
@@ -89,9 +95,28 @@ def collect(folder: Path, count: int, *options: str) -> None:
         raise RuntimeError(f"{found} gates collected, {expected} expected: {done.stdout[-1000:]}")
 
 
-def subjects_like(count: int) -> list[SubjectRecord]:
-    """Records of as many subjects: the one of a real run on a GPU, under other names."""
-    (subject,) = read_record(FOLDER / "h100" / "miniature.json").subjects[:1]
+def make_subjects(count: int) -> list[SubjectRecord]:
+    """Records of as many subjects, each with five verdicts of four checks, and 40 pairs of latencies."""
+    checks = [at_most(f"figure {number}", 0.123456789, 1.0, of="a prompt", note="a note") for number in range(4)]
+    verdicts = [
+        VerdictRecord(
+            gate=gate,
+            outcome="PASS",
+            reason="\n".join(map(str, checks)),
+            test=f"tests/gate/test_{gate}.py::test_{gate}[case-cpu-inductor]",
+            checks=[CheckRecord.model_validate(asdict(check)) for check in checks],
+        )
+        for gate in GATES
+    ]
+    subject = SubjectRecord(
+        case="case",
+        recipe="inductor",
+        backend="inductor",
+        device="cpu",
+        thresholds=Thresholds(min_speedup=1.2),
+        verdicts=verdicts,
+        speeds=Speeds(baseline_s=[0.123456789] * 40, compiled_s=[0.0987654321] * 40, set_aside=[None] * 40),
+    )
     return [subject.model_copy(update={"case": f"case-{number:05}"}) for number in range(count)]
 
 
@@ -116,7 +141,7 @@ def make_shards(folder: Path, subjects: list[SubjectRecord]) -> list[Path]:
 def measure_count(count: int) -> dict[str, float]:
     """Seconds of each task with so many cases."""
     with tempfile.TemporaryDirectory() as name:
-        folder, subjects = Path(name), subjects_like(count)
+        folder, subjects = Path(name), make_subjects(count)
         make_project(folder, count)
         shards = make_shards(folder / "shards", subjects)
         for rank, subject in enumerate(subjects):
@@ -141,7 +166,7 @@ def page(figures: dict[str, Any]) -> str:
     tasks = {
         COLLECTED: "`pytest --collect-only`, five gates a case, start of Python included",
         SPLIT: f"the same with `--shard 1/{SHARDS}`",
-        MERGED: f"{SHARDS} records with one real subject a case read, merged and written",
+        MERGED: f"{SHARDS} records with five verdicts a case, each of four checks, read, merged and written",
         JOINED: "what workers of pytest-xdist left, one file a subject",
     }
     rows = [
