@@ -179,9 +179,9 @@ def page(figures: dict[str, Any]) -> str:
         [
             "# Collecting and merging many cases",
             "",
-            f"Written by `tox run -e bench-collection` on one core of {figures['cpu']}: CPU seconds, on an idle",
-            "machine the time it takes; medians of three runs, of the largest number one. The last column is the exponent",
-            f"of the growth from {COUNTS[1]:,} to {COUNTS[-1]:,} cases; 1 is linear.",
+            f"Written by `tox run -e bench-collection` on one core of {figures['cpu']}: CPU seconds, on an",
+            "idle machine the time it takes; medians of three runs, of the largest number one. The last column is the",
+            f"exponent of the growth from {COUNTS[1]:,} to {COUNTS[-1]:,} cases; 1 is linear.",
             "",
             f"| | {' | '.join(f'{count:,} cases' for count in COUNTS)} | growth |",
             "| --- |" + " ---: |" * (len(COUNTS) + 1),
