@@ -257,3 +257,35 @@ def report(
             write_benchmark_json(found[0], benchmark_json)
     except (BenchmarkError, RecordError, OSError) as error:
         raise fail(error) from None
+
+
+@app.command()
+def merge(
+    records: Annotated[list[Path], typer.Argument(help="The report folder, or record.json, of every shard.")],
+    report_dir: Annotated[Path, typer.Option(metavar="DIR", help="Where the whole run's report goes.")],
+    history: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Also keep the whole run's record in this folder.")
+    ] = None,
+) -> None:
+    """Put the records of all shards into one. The exit code is that of the worst; a missing shard is never green."""
+    from nearlossless.history.store import append
+    from nearlossless.merging import MergeError, copy_pictures, read_parts
+    from nearlossless.merging import merge as merge_parts
+    from nearlossless.record import RecordError, write_record
+    from nearlossless.report import write_reports
+
+    try:
+        parts = read_parts(records)
+        merged = merge_parts(parts)
+        copy_pictures(parts, report_dir)
+        write_record(merged, report_dir)
+        write_reports(merged, report_dir, history=history)
+        kept = [append(merged, history)] if history is not None else []
+    except (MergeError, RecordError, OSError) as error:
+        raise fail(error) from None
+    typer.echo(f"{len(parts)} shard(s), {len(merged.subjects)} subject(s): {report_dir / 'report.html'}")
+    for path in kept:
+        typer.echo(f"history: {path}")
+    for lack in merged.lacks:
+        typer.secho(lack, fg="red", err=True)
+    raise typer.Exit(merged.exit_status or 0)

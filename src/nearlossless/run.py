@@ -1,6 +1,5 @@
 """One run: collects what every subject measured and was judged, and writes the reports at the end."""
 
-import errno
 import shlex
 import sys
 import tempfile
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING
 from nearlossless.baselines import CANDIDATES, EXPECTED
 from nearlossless.provenance import commit, variables
 from nearlossless.record import SCHEMA_VERSION, Record, now, write_record
+from nearlossless.record.shard import Shard
 from nearlossless.record.subject import SubjectRecord
 from nearlossless.record.verdicts import CheckRecord, VerdictRecord
 from nearlossless.selection import Subject
@@ -23,7 +23,11 @@ from nearlossless.worker import ProcessRun
 if TYPE_CHECKING:
     from filelock import BaseFileLock
 
-LOCK = ".nearlossless.lock"  # in a report folder, while a run is writing into it
+LOCK = ".run.lock"
+
+
+class ReportInUse(Exception):
+    """Another run writes into the report folder at this moment; nothing of it was touched."""
 
 
 def _check_record(check: Check) -> CheckRecord:
@@ -52,40 +56,39 @@ class Run:
     subjects: dict[str, SubjectRecord] = field(default_factory=dict)
     baseline_processes: dict[tuple[str, str], ProcessRun | str] = field(default_factory=dict)  # by case and device
     candidates: set[Path] = field(default_factory=set)  # expected pictures that wait for approval
-    _lock: "BaseFileLock | None" = field(default=None, init=False, repr=False, compare=False)
+    shard: Shard | None = None
+    exit_status: int | None = None
+    lock: "BaseFileLock | None" = field(default=None, repr=False)  # of the folder, while this run has it
 
     def prepare(self, *, update: bool) -> None:
         """
-        Make the report folder; before an update, clear the candidates that a former one left there.
+        Make the report folder and keep other runs out; before an update, clear the candidates of a former one.
 
         Raises:
-            OSError: It cannot be written, or another run is at it.
+            ReportInUse: Another run has it.
+            OSError: It cannot be written.
         """
+        from filelock import FileLock, Timeout
+
         self.folder.mkdir(parents=True, exist_ok=True)
-        self._take()
+        lock = FileLock(self.folder / LOCK)
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            raise ReportInUse(f"{self.folder}: another run writes into it; give this one a folder of its own") from None
+        self.lock = lock
         if update:
             for path in self.folder.glob(f"{CANDIDATES}/*/*/{EXPECTED}/*"):
                 path.unlink()
         with tempfile.TemporaryFile(dir=self.folder):
             pass
 
-    def _take(self) -> None:
-        """Two runs in one folder would mix their pictures, and one record would be lost."""
-        from filelock import FileLock, Timeout
-
-        if self._lock is None:
-            self._lock = FileLock(self.folder / LOCK)
-        try:
-            self._lock.acquire(timeout=0)
-        except Timeout:
-            self._lock = None
-            raise OSError(errno.EBUSY, "another run is writing into it: name another folder, or wait") from None
-
     def release(self) -> None:
-        """Let another run have the folder."""
-        if self._lock is not None:
-            self._lock.release(force=True)
-            self._lock = None
+        """Let other runs into the report folder again."""
+        if self.lock is not None:
+            (self.folder / LOCK).unlink(missing_ok=True)
+            self.lock.release()
+            self.lock = None
 
     def subject(self, subject: Subject) -> SubjectRecord:
         """The record of a subject, made at the first call."""
@@ -136,6 +139,8 @@ class Run:
             commit=commit(Path.cwd()),
             variables=variables(),
             subjects=list(self.subjects.values()),
+            shard=self.shard,
+            exit_status=self.exit_status,
         )
 
     def properties(self, test: str) -> list[tuple[str, object]]:

@@ -1,5 +1,6 @@
 """Inner runs: a folder with cheap miniature cases, the project's own gate tests and user backends; fresh processes."""
 
+import json
 import os
 import shutil
 import subprocess
@@ -7,11 +8,13 @@ import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from nearlossless.record import RECORD_FILE, Record, read_record
 from nearlossless.record.subject import SubjectRecord
 from nearlossless.record.verdicts import VerdictRecord
 
+QUICK_GATES = Path(__file__).with_name("quick_gates.py")
 GATE_TESTS = Path(__file__).parents[1] / "gate"
 BACKENDS = Path(__file__).with_name("planted_backends.py")
 TIME_LIMIT_S = 300.0
@@ -123,6 +126,23 @@ class Workspace:
         (folder / "baselines").mkdir()
         return cls(folder)
 
+    @classmethod
+    def create_quick(cls, folder: Path, *cases: str, recipes: Mapping[str, str] = IDENTITY) -> "Workspace":
+        """A project whose three gates measure nothing, with cases of these names."""
+        workspace = cls.create(folder)
+        shutil.rmtree(folder / "gate")
+        (folder / "gate").mkdir()
+        shutil.copy(QUICK_GATES, folder / "gate" / "test_quick.py")
+        for name in cases:
+            workspace.add_case(case_toml(recipes), name)
+        return workspace
+
+    @property
+    def ran(self) -> list[dict[str, Any]]:
+        """What each quick gate told of where it ran, in the order in which they ran."""
+        lines = (self.folder / "ran.jsonl").read_text(encoding="utf-8").splitlines()
+        return [json.loads(line) for line in lines]
+
     @property
     def baselines(self) -> Path:
         """The folder of cases."""
@@ -144,8 +164,9 @@ class Workspace:
         return {**kept, "PYTHONPATH": str(self.folder), "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", "NO_COLOR": "1"}
 
     def command(self, *arguments: str, report: Path) -> list[str]:
-        """The inner run's command line."""
-        pytest_options = ["-p", "no:cacheprovider", "-p", "no:xdist", "-ra", "--report-dir", str(report)]
+        """The inner run's command line; pytest-xdist is away unless workers are asked for."""
+        xdist = [] if "-n" in arguments else ["-p", "no:xdist"]
+        pytest_options = ["-p", "no:cacheprovider", *xdist, "-ra", "--report-dir", str(report)]
         return [sys.executable, "-m", "pytest", *pytest_options, "gate", *arguments]
 
     def run(self, *arguments: str, guarded: bool = True, report: str = "report") -> InnerRun:

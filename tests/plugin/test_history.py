@@ -118,4 +118,5 @@ def test_history_lost_at_the_end_is_not_green(workspace: Workspace) -> None:
     (workspace.folder / "gate" / "conftest.py").unlink()
     assert run.code == EXIT_UNDECIDED, run.output
     assert "the record could not be kept" in run.output
+    assert run.record.exit_status == EXIT_UNDECIDED
     assert run.verdict("speedup").outcome == Outcome.PASS

@@ -18,6 +18,10 @@ OPTIONS = (
     "--history",
     "--require-gpu",
     "--update-baselines",
+    "--budget",
+    "--tier",
+    "--shard",
+    "--cpu-shares",
 )
 ON_BOTH = '{ cpu = "float32", cuda = "bfloat16" }'
 FRESH_PROCESS_GATES = ("test_memory", "test_startup")

@@ -50,5 +50,5 @@ def test_folder_of_a_running_run_is_refused(make_workspace: MakeWorkspace) -> No
     finally:
         first.release()
     assert second.code == pytest.ExitCode.USAGE_ERROR
-    assert "another run is writing into it" in second.output
+    assert "another run writes into it" in second.output
     assert [path.name for path in second.report.iterdir() if not path.name.startswith(".")] == []

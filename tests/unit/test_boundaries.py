@@ -110,6 +110,7 @@ def test_whole_path_of_an_import_is_absolute(file: str) -> None:
             (*HEAVY, "pytest", "scipy", "ruptures", "matplotlib", "pytest_benchmark"),
         ),
         (("worker", "processes", "baselines", "environment", "selection", "metrics.scores"), (*HEAVY, "pytest")),
+        (("merging", "parts", "devices", "history.needs"), (*HEAVY, "pytest")),
         (("evidence", "slowdown", "accepted", "quiet"), (*HEAVY, "pytest")),
     ],
     ids=lambda names: names[0],

@@ -17,7 +17,7 @@ from nearlossless.record.schema import record_schema
 from nearlossless.record.subject import SubjectRecord
 from nearlossless.report.beside import beside
 from nearlossless.report.markdown import LONGEST_SUMMARY, render_markdown
-from nearlossless.run import Run
+from nearlossless.run import ReportInUse, Run
 
 PUBLISHED = Path(__file__).parents[2] / "docs" / "record.schema.json"
 EVIL = "<script>alert(1)</script>\x1b[31m"
@@ -91,7 +91,7 @@ def test_two_runs_in_one_folder_are_refused(tmp_path: Path) -> None:
     first, second = Run(tmp_path), Run(tmp_path)
     first.prepare(update=False)
     (tmp_path / RECORD_FILE).write_text("of the first", encoding="utf-8")
-    with pytest.raises(OSError, match="another run is writing into it"):
+    with pytest.raises(ReportInUse, match="another run writes into it"):
         second.prepare(update=True)
     assert (tmp_path / RECORD_FILE).read_text(encoding="utf-8") == "of the first"
     first.release()

@@ -21,6 +21,7 @@ from nearlossless.record import Record
 from nearlossless.record.quality import PictureRecord
 from nearlossless.record.subject import SubjectRecord
 from nearlossless.report.html import Known, render_html
+from nearlossless.report.markdown import render_markdown
 from nearlossless.report.matrix import matrix, time_interval
 from nearlossless.report.plots import WITHOUT_MATPLOTLIB, closing_interval, plots
 from nearlossless.report.reproducing import reproducing
@@ -349,3 +350,10 @@ def test_control_characters_are_shown_by_name(full_record: Record) -> None:
     page = render_html(full_record)
     assert "red\\x1b[31m \\u202egnp.exe\\x00" in page
     assert not set(page) & {"\x1b", "\u202e", "\x00"}
+
+
+def test_what_a_merged_record_lacks_stands_first(full_record: Record, tmp_path: Path) -> None:
+    """A missing shard is red in page and summary, whatever the other shards say."""
+    record = full_record.model_copy(update={"lacks": ["shard 2/3 is <missing>"]})
+    assert "shard 2/3 is &lt;missing&gt;" in render_html(record, tmp_path)
+    assert render_markdown(record).splitlines()[1] == "🔴 shard 2/3 is &lt;missing&gt;"

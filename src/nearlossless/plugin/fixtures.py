@@ -19,7 +19,9 @@ from typing import Any
 import pytest
 
 from nearlossless.measuring.fresh_processes import ProcessRuns
+from nearlossless.plugin.leaving import leave
 from nearlossless.plugin.stash import PROGRESS, RUN
+from nearlossless.plugin.workers import quiet_machine
 from nearlossless.processes import cache_environment
 from nearlossless.progress import Progress
 from nearlossless.record.quality import ParityRecord
@@ -50,7 +52,9 @@ def subject(request: pytest.FixtureRequest) -> Iterator[Subject]:
 @pytest.fixture(scope="session")
 def subject_record(subject: Subject, request: pytest.FixtureRequest) -> SubjectRecord:
     """Where gate tests leave what they measured."""
-    return request.config.stash[RUN].subject(subject)
+    record = request.config.stash[RUN].subject(subject)
+    leave(request.config, subject)
+    return record
 
 
 @pytest.fixture(scope="session")
@@ -79,7 +83,8 @@ def process_runs(
 
     if subject.device == "cuda":
         subject_record.estimated_gib = estimate_peaks(subject, progress)
-    runs = measure_processes(subject, cache_folder, progress, request.config.stash[RUN].baseline_processes)
+    with quiet_machine(request.config, progress):
+        runs = measure_processes(subject, cache_folder, progress, request.config.stash[RUN].baseline_processes)
     if runs.baseline_out_of_memory is not None:
         subject.baseline_ran_out_of_memory(runs.baseline_out_of_memory)
         subject_record.baseline_out_of_memory = runs.baseline_out_of_memory
@@ -127,7 +132,8 @@ def speed_replicas(subject: Subject, progress: Progress, request: pytest.Fixture
     if subject.case.sampling.processes == 1 or not _is_selected("speeds", subject, request.session.items):
         return []
     try:
-        return measure_replicas(subject, progress)
+        with quiet_machine(request.config, progress):
+            return measure_replicas(subject, progress)
     except Exception as error:
         return error
 

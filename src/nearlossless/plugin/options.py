@@ -4,6 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from nearlossless.plugin.budget import TIERS
+from nearlossless.plugin.shards import parse_shard
+
 DEFAULT_REPORT = "nearlossless-report"
 
 
@@ -65,4 +68,34 @@ def add_options(parser: pytest.Parser) -> None:
         "--update-baselines",
         action="store_true",
         help="write candidates for the expected pictures into the report folder and fail; see 'nearlossless approve'",
+    )
+    _add_spending_options(parser, group)
+
+
+def _add_spending_options(parser: pytest.Parser, group: pytest.OptionGroup) -> None:
+    """How much of which machines a run takes."""
+    group.addoption(
+        "--budget",
+        type=float,
+        metavar="MINUTES",
+        help="GPU-minutes to spend, where evidence is missing most; gates that it does not reach are INCONCLUSIVE",
+    )
+    group.addoption("--tier", metavar="NAME", help="spend the minutes that nearlossless_tiers gives this name")
+    parser.addini(
+        "nearlossless_tiers",
+        f"NAME = MINUTES, one a line: budgets by name (default: {', '.join(TIERS)})",
+        type="linelist",
+        default=list(TIERS),
+    )
+    group.addoption(
+        "--shard",
+        type=parse_shard,
+        metavar="K/N",
+        help="only the K-th of N parts of the cases; 'nearlossless merge' puts the N records together",
+    )
+    group.addoption(
+        "--cpu-shares",
+        type=int,
+        metavar="N",
+        help="split the cores in N equal shares, so that as many of pytest-xdist's workers can judge gates on the CPU",
     )

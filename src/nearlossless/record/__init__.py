@@ -9,6 +9,7 @@ from pydantic import Field, ValidationError
 
 from nearlossless.atomic import write_text
 from nearlossless.record.part import Part
+from nearlossless.record.shard import Shard
 from nearlossless.record.subject import SubjectRecord
 
 SCHEMA_VERSION: Final = 1
@@ -31,6 +32,9 @@ class Record(Part):
     commit: str | None = None  # of the repository in which it was started
     variables: dict[str, str] | None = None  # environment variables; None in records from before they were kept
     subjects: list[SubjectRecord] = Field(default_factory=list)
+    shard: Shard | None = None  # None: the whole run
+    exit_status: int | None = None  # of pytest; None in records of runs that did not tell it
+    lacks: list[str] = Field(default_factory=list)  # what was to be in it and is not, as a missing shard
 
 
 def now() -> str:

@@ -112,7 +112,8 @@ def render_markdown(record: Record) -> str:
     verdicts = listed(record)
     counts = ", ".join(f"{count} {outcome}" for outcome, count in tally(verdicts)) or "no verdict"
     started = f"{_cell(record.started)}, nearlossless {_cell(record.nearlossless_version)}"
-    parts = ["# nearlossless", f"{counts}\n\n{started}\n", _verdicts(verdicts)]
+    lacking = "".join(f"🔴 {_cell(lack)}\n\n" for lack in record.lacks)
+    parts = ["# nearlossless", f"{lacking}{counts}\n\n{started}\n", _verdicts(verdicts)]
     length = sum(map(len, parts)) + len(parts)
     for number, subject in enumerate(record.subjects):
         part = _subject(subject)

@@ -1,0 +1,121 @@
+"""The workflows: what may run where, and that they run what the docs tell people to run."""
+
+import re
+import shlex
+from configparser import ConfigParser
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[2]
+WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
+DOCS = [ROOT / name for name in ("README.md", ".github/CONTRIBUTING.md", "docs/gpu-runner.md", "docs/history.md")]
+PINNED = re.compile(r"uses: (\./\.github/workflows/[a-z]+\.yml|[\w/-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+)")
+# Words that a command in a workflow has besides those of the docs: where its tox lies, and what the job fills in.
+OWN = {".venv/bin/tox", "$TOX_ENV", "$TIER", "$NEARLOSSLESS_HISTORY", "dist/*.whl", "--installpkg", "nightly"}
+
+
+def load(path: Path) -> dict[Any, Any]:
+    """A workflow; YAML reads the key `on` as true."""
+    loaded: dict[Any, Any] = yaml.safe_load(path.read_text(encoding="utf-8"))
+    return loaded
+
+
+def triggers(workflow: dict[Any, Any]) -> Any:
+    """When it runs."""
+    return workflow[True]
+
+
+def commands(workflow: dict[Any, Any]) -> list[str]:
+    """Every line of every script."""
+    steps = [step for job in workflow["jobs"].values() for step in job.get("steps", [])]
+    return [line.strip() for step in steps for line in step.get("run", "").splitlines()]
+
+
+@pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.stem)
+def test_actions_are_pinned(path: Path) -> None:
+    """Every action is pinned by the hash of a commit, with its version beside it."""
+    uses = [
+        line.strip().removeprefix("- ") for line in path.read_text(encoding="utf-8").splitlines() if "uses:" in line
+    ]
+    assert [line for line in uses if PINNED.fullmatch(line) is None] == []
+
+
+@pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.stem)
+def test_permissions_are_granted_job_by_job(path: Path) -> None:
+    """A workflow has none; a job names its own, and none may write but the two that have to."""
+    workflow = load(path)
+    assert workflow["permissions"] == {}
+    writes = {
+        f"{path.stem}/{name}: {permission}"
+        for name, job in workflow["jobs"].items()
+        for permission, access in job["permissions"].items()
+        if access == "write"
+    }
+    assert writes <= {"nightly/issue: issues", "release/release: contents"}
+
+
+@pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.stem)
+def test_own_runner_runs_no_pull_request_without_a_label(path: Path) -> None:
+    """Where a job runs on a machine of ours, a pull request starts it by the label `gpu` alone."""
+    workflow = load(path)
+    assert "pull_request_target" not in triggers(workflow)
+    own = [job for job in workflow["jobs"].values() if "self-hosted" in job.get("runs-on", [])]
+    if own and "pull_request" in triggers(workflow):
+        assert triggers(workflow)["pull_request"] == {"types": ["labeled"]}
+        assert {job["if"] for job in own} == {"github.event_name != 'pull_request' || github.event.label.name == 'gpu'"}
+
+
+def test_gates_require_a_gpu() -> None:
+    """The command of every GPU job fails without one."""
+    tox = ConfigParser(interpolation=None)
+    tox.read(ROOT / "tox.ini")
+    assert "--require-gpu" in tox["testenv:gate-gpu"]["commands"]
+    own = [job for path in WORKFLOWS for job in load(path)["jobs"].values() if "self-hosted" in job.get("runs-on", [])]
+    assert own
+    for job in own:
+        assert any("gate-gpu" in step.get("run", "") for step in job["steps"])
+
+
+def test_release_waits_for_the_gates() -> None:
+    """A tag is published by a job that needs the gates of the tier 'release'."""
+    workflow = load(ROOT / ".github" / "workflows" / "release.yml")
+    assert triggers(workflow) == {"push": {"tags": ["v*"]}}
+    gate = workflow["jobs"]["gate"]
+    assert (gate["uses"], gate["with"]) == ("./.github/workflows/gate.yml", {"tier": "release"})
+    assert "gate" in workflow["jobs"]["release"]["needs"]
+
+
+@pytest.mark.parametrize("name", ["ci", "gate", "nightly"])
+def test_one_job_sums_up(name: str) -> None:
+    """One job runs whatever happened and needs every other: a rule for branches names it alone."""
+    jobs = load(ROOT / ".github" / "workflows" / f"{name}.yml")["jobs"]
+    assert set(jobs["all"]["needs"]) == set(jobs) - {"all"}
+    assert jobs["all"]["if"].startswith("always()")
+
+
+def test_lint_checks_every_workflow() -> None:
+    """A workflow that is added is checked."""
+    text = (ROOT / "tox.ini").read_text(encoding="utf-8")
+    assert [path.name for path in WORKFLOWS if f".github/workflows/{path.name}" not in text] == []
+
+
+def test_commands_are_those_of_the_docs() -> None:
+    """Every word of a tox or pip command stands in a page that tells people to run it."""
+    told = {word for page in DOCS for word in re.split(r"[\s`]+", page.read_text(encoding="utf-8"))}
+    lines = [line for path in WORKFLOWS for line in commands(load(path)) if line.startswith(".venv/bin/")]
+    assert lines
+    for line in lines:
+        words = shlex.split(re.split(r" \|\|? ", line)[0])
+        assert [word for word in words if word not in told | OWN and not word.startswith("nearlossless-report/")] == []
+
+
+def test_tiers_of_the_workflows_exist() -> None:
+    """The plugin knows every tier that a workflow names."""
+    from nearlossless.plugin.budget import TIERS
+
+    known = {tier.partition(" ")[0] for tier in TIERS}
+    gate = triggers(load(ROOT / ".github" / "workflows" / "gate.yml"))
+    assert set(gate["workflow_dispatch"]["inputs"]["tier"]["options"]) == known
