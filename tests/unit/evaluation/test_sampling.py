@@ -1,9 +1,9 @@
 """What a prefix says of a whole list: seldom wrong, and sure in time."""
 
-import random
 from itertools import islice, pairwise
 from math import comb
 
+import numpy as np
 import pytest
 
 from nearlossless.evaluation.sampling import MeanEvidence, share_interval
@@ -23,7 +23,7 @@ def decided(values: list[float], threshold: float, *, alpha: float) -> tuple[int
 def test_wrong_answers_are_rare_however_often_one_looks(seldom: tuple[float, float, float]) -> None:
     """Looking after each value, lists whose mean is a hair below the threshold are called above at most alpha often."""
     share, common, rare = seldom
-    wrong, lists, chance = 0, 400, random.Random(5)
+    wrong, lists, chance = 0, 400, np.random.default_rng(5)
     for _ in range(lists):
         values = [common if chance.random() < share else rare for _ in range(200)]
         threshold = sum(values) / len(values) + 1e-6
@@ -43,7 +43,7 @@ def test_identical_pictures_are_sure_in_time() -> None:
 def test_few_large_drops_are_not_overlooked() -> None:
     """Hundreds of equal pictures prove nothing while the rest could lie beyond the threshold."""
     values = [0.0] * 60 + [10.0] * 40
-    random.Random(1).shuffle(values)
+    np.random.default_rng(1).shuffle(values)
     answer = decided(values, 1.0, alpha=0.001)
     assert answer is not None
     assert answer[1] == "above"
@@ -64,7 +64,7 @@ def test_share_of_a_whole_list_is_exact() -> None:
 
 def test_share_covers_the_truth_at_all_looks() -> None:
     """Over all prefixes of a shuffled list the interval misses the list's share in at most alpha of the lists."""
-    missed, lists, chance = 0, 300, random.Random(7)
+    missed, lists, chance = 0, 300, np.random.default_rng(7)
     for _ in range(lists):
         marks = [True] * 6 + [False] * 114
         chance.shuffle(marks)

@@ -77,7 +77,7 @@ def test_prompt_is_encoded_once_for_its_pictures(picture: Image.Image, monkeypat
 
 
 def test_score_is_the_angle_between_the_embeddings(picture: Image.Image) -> None:
-    """Embeddings have unit length, and the better a prompt fits a picture's, the nearer another fitting picture's is."""
+    """Embeddings have unit length, and a scene is nearer to itself in another size than to another scene."""
     scene, other = held_out_scenes(2, seed=5)
     read = clip_reader(JUDGE)
     first, again, foreign = (
