@@ -15,7 +15,6 @@ from nearlossless.evaluation.remote import WorkerJob
 from nearlossless.fields import Device
 from nearlossless.generate import choose_device
 from nearlossless.progress import Progress
-from nearlossless.report.evaluation import write_evaluation_page
 from nearlossless.selection import Subject, select_subjects
 
 EngineName = Literal["local", "ray"]
@@ -66,9 +65,8 @@ def run(options: Options, progress: Progress) -> tuple[EvaluationRecord, Path]:
             stop_early=options.stop_early,
         )
     )
-    record = evaluate(prepared, _engine(options, prepared.wanted, progress), progress)
-    write_evaluation_page(record, prepared.wanted.folder)
-    return record, prepared.wanted.folder
+    evaluated = evaluate(prepared, _engine(options, prepared.wanted, progress), progress)
+    return evaluated.record, prepared.wanted.folder
 
 
 def _check(options: Options) -> None:

@@ -30,6 +30,7 @@ from nearlossless.evaluation.running import Pace, draw_missing
 from nearlossless.evaluation.store import WORST, Store
 from nearlossless.progress import Progress
 from nearlossless.record import now
+from nearlossless.report.evaluation import write_evaluation_page
 from nearlossless.run import verdict_record
 from nearlossless.selection import Subject
 from nearlossless.sequential import Interval, Moments
@@ -53,6 +54,14 @@ class Wanted:
     def feature_folder(self) -> str | None:
         """Of the network that FID compares."""
         return self.features or self.subject.case.evaluation.features
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evaluated:
+    """What came out: the record, in which waivers are in force, and the verdict without them."""
+
+    record: EvaluationRecord
+    verdict: Verdict
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,9 +110,9 @@ def prepare(wanted: Wanted) -> Prepared:
 
 def evaluate(
     prepared: Prepared, engine: Engine, progress: Progress, *, test: str = "nearlossless evaluate"
-) -> EvaluationRecord:
+) -> Evaluated:
     """
-    Draw what is missing, judge, and write `evaluation.json` into the results folder.
+    Draw what is missing, judge, and write `evaluation.json` and `report.html` into the results folder.
 
     Whatever ends it, results so far are kept, and the same call goes on from there.
 
@@ -126,11 +135,12 @@ def evaluate(
             pace = draw_missing(engine, store, prepared.prompts.prompts, judge, progress, stop_early=wanted.stop_early)
             progress.say("evaluation: distances between sets")
             found = _measured_distances(store, judge.count, prepared.reference)
-            today = datetime.now(UTC).date()
-            verdict = waive(judge.verdict(found), wanted.subject.waivers, today)
-            record = _record(prepared, store, judge, verdict, found, fingerprint, pace, engine, started, test)
+            verdict = judge.verdict(found)
+            waived = waive(verdict, wanted.subject.waivers, datetime.now(UTC).date())
+            record = _record(prepared, store, judge, waived, found, fingerprint, pace, engine, started, test)
             write_evaluation(record, wanted.folder)
-            return record
+            write_evaluation_page(record, wanted.folder)
+            return Evaluated(record=record, verdict=verdict)
     finally:
         engine.close()
 

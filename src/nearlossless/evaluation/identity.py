@@ -1,10 +1,15 @@
 """What decides the results of an evaluation: a folder is gone on with only where all of it is the same."""
 
+import hashlib
+import importlib.util
+from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
 from nearlossless.evaluation.prompts import PromptSet
+from nearlossless.metrics.clip import judge_folder
+from nearlossless.pipelines.loading import weights_digest
 from nearlossless.selection import Subject
 
 DRAWN = {"height", "width", "steps", "guidance_scale", "max_sequence_length"}
@@ -61,8 +66,20 @@ def identity_of(subject: Subject, prompts: PromptSet, *, features: str | None, t
             "model": case.model.model_dump(mode="json"),
             "generation": case.generation.model_dump(mode="json", include=DRAWN),
             "recipe": subject.recipe.model_dump(mode="json", include=APPLIED),
-            "judge": case.judge,
-            "features": features,
+            "backend_sha256": _source_sha256(subject.recipe.backend) if not subject.recipe.is_built_in else None,
+            "judge": case.judge and weights_digest(judge_folder(case.judge)),
+            "features": features and weights_digest(Path(features).expanduser()),
         },
         threads=threads,
     )
+
+
+def _source_sha256(backend: str) -> str | None:
+    """Of the file that holds a user's backend: what it drew before it was edited is another recipe's."""
+    try:
+        found = importlib.util.find_spec(backend.partition(":")[0])
+    except (ImportError, ValueError):
+        return None
+    if found is None or found.origin is None or not Path(found.origin).is_file():
+        return None
+    return hashlib.sha256(Path(found.origin).read_bytes()).hexdigest()

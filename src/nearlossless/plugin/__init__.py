@@ -17,7 +17,7 @@ import pytest
 
 from nearlossless.backends import BackendError, BackendUnavailable
 from nearlossless.cases import CaseError
-from nearlossless.fields import GATES, STACK_GATES
+from nearlossless.fields import GATES, RELEASE_GATES, STACK_GATES
 from nearlossless.interpreters import find_interpreter
 from nearlossless.measuring import BaselineError
 from nearlossless.pipelines.compiling import BaselineChanged
@@ -51,7 +51,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     """Markers, and the run that all fixtures share."""
     config.addinivalue_line("markers", "gpu: runs on CUDA; set by itself on cases collected for cuda")
-    gates = ", ".join(GATES + STACK_GATES)
+    config.addinivalue_line("markers", "release: takes hours; runs only where -m names it")
+    gates = ", ".join(GATES + STACK_GATES + RELEASE_GATES)
     config.addinivalue_line("markers", f"gate(name): asks one question of a recipe; one of {gates}")
     report = config.getoption("report_dir") or config.rootpath / DEFAULT_REPORT
     config.stash[RUN] = Run(Path(report).absolute())
@@ -135,6 +136,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         _leave_out_other_stacks(items)
     elif find_interpreter(config.getoption("against")) is None:
         raise pytest.UsageError(f"--against {config.getoption('against')}: is no program that can be run")
+    if "release" not in config.getoption("markexpr"):
+        _leave_out_releases(items)
     first_seen: dict[str, int] = {}
 
     def place(item: pytest.Item) -> tuple[int, bool]:
@@ -145,6 +148,14 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         return (rank, "baseline_pipeline" in getattr(item, "fixturenames", ()))
 
     items.sort(key=place)
+
+
+def _leave_out_releases(items: list[pytest.Item]) -> None:
+    """Hours of drawing are asked for by name."""
+    kept = [item for item in items if item.get_closest_marker("release") is None]
+    if items and not kept:
+        raise pytest.UsageError("gates marked 'release' run only with -m release")
+    items[:] = kept
 
 
 def _leave_out_other_stacks(items: list[pytest.Item]) -> None:

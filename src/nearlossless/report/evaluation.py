@@ -1,5 +1,6 @@
 """The page of an evaluation: verdict, distributions, the ten worst prompts; and its lines on the terminal."""
 
+import math
 from pathlib import Path
 
 from nearlossless.atomic import write_text
@@ -24,7 +25,8 @@ def figure_rows(record: EvaluationRecord) -> list[tuple[str, str, str]]:
 
 
 def _interval(mean: Mean) -> str:
-    return f"{mean.low:.5g} to {mean.high:.5g}" if mean.low != mean.high else ""
+    is_known = math.isfinite(mean.low) and mean.low != mean.high
+    return f"{mean.low:.5g} to {mean.high:.5g}" if is_known else ""
 
 
 def quantile_rows(record: EvaluationRecord) -> tuple[list[str], list[list[str]]]:
@@ -46,7 +48,8 @@ def render_evaluation(record: EvaluationRecord, *, colour: bool) -> str:
 def title(record: EvaluationRecord) -> str:
     """What was evaluated, and over how many prompts."""
     ended = ", stopped early" if record.stopped_early else ""
-    return f"{record.case} / {record.recipe} / {record.device}: {record.judged} of {record.prompts} prompts{ended}"
+    drawn = f"{record.pace.prompts} of them drawn now"
+    return f"{record.case} / {record.recipe} / {record.device}: {record.judged} of {record.prompts} prompts{ended}, {drawn}"
 
 
 def write_evaluation_page(record: EvaluationRecord, folder: Path) -> Path:
