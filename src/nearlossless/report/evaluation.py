@@ -48,8 +48,8 @@ def render_evaluation(record: EvaluationRecord, *, colour: bool) -> str:
 def title(record: EvaluationRecord) -> str:
     """What was evaluated, and over how many prompts."""
     ended = ", stopped early" if record.stopped_early else ""
-    drawn = f"{record.pace.prompts} of them drawn now"
-    return f"{record.case} / {record.recipe} / {record.device}: {record.judged} of {record.prompts} prompts{ended}, {drawn}"
+    judged = f"{record.judged} of {record.prompts} prompts{ended}, {record.pace.prompts} of them drawn now"
+    return f"{record.case} / {record.recipe} / {record.device}: {judged}"
 
 
 def write_evaluation_page(record: EvaluationRecord, folder: Path) -> Path:
