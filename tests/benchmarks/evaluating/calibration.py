@@ -23,10 +23,10 @@ from nearlossless.verdicts import Outcome
 STEPS, SIDE = 8, 64
 ALPHA, FEW = 0.001, 5
 DEFECT_SHARE = 50  # one prompt in so many
-BLUR_PX, BLUR_SHARE = 0.7, 0.65
-# As a recipe that is allowed some loss: single pictures may differ a little, the set may not.
+BLUR_PX, SHARPENING = 0.7, 0.42
+# As of a recipe that is allowed a little loss: single pictures may move, the set may not.
 THRESHOLDS = Thresholds(
-    live=Band(min_ssim=0.6),
+    live=Band(min_ssim=0.98),
     max_clip_drop=5.0,
     evaluation=SetBand(max_clip_drop=0.3, max_share_off=0.005),
 )
@@ -76,15 +76,15 @@ def defect(prompt: str, picture: Image.Image) -> Image.Image:
     return picture
 
 
-def softened(_: str, picture: Image.Image) -> Image.Image:
-    """Every picture a little out of focus: none is broken, all follow their prompts a little less."""
-    return Image.blend(picture, picture.filter(ImageFilter.GaussianBlur(BLUR_PX)), BLUR_SHARE)
+def sharpened(_: str, picture: Image.Image) -> Image.Image:
+    """Every picture a little harsher: none is broken, and the judge finds all a little less like their prompts."""
+    return Image.blend(picture, picture.filter(ImageFilter.GaussianBlur(BLUR_PX)), -SHARPENING)
 
 
 CHANGES: dict[str, Change] = {
     "identical": lambda _, picture: picture,
     "defect in 2 % of prompts": defect,
-    "softened": softened,
+    "sharpened: CLIP drops by 1 %": sharpened,
 }
 
 
