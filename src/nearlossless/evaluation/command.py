@@ -8,8 +8,9 @@ from typing import Literal
 from nearlossless.case_files import find_case
 from nearlossless.cases import Case, CaseError
 from nearlossless.evaluation.engines import Engine, LocalEngine, fixed_threads
-from nearlossless.evaluation.evaluating import Wanted, evaluate, prepare
+from nearlossless.evaluation.evaluating import evaluate
 from nearlossless.evaluation.pairs import build_drawer, one_picture_a_call
+from nearlossless.evaluation.preparing import Wanted, prepare
 from nearlossless.evaluation.record import EvaluationRecord
 from nearlossless.evaluation.remote import WorkerJob
 from nearlossless.fields import Device

@@ -3,6 +3,7 @@
 import hashlib
 import math
 import tempfile
+from array import array
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from itertools import islice
@@ -28,7 +29,7 @@ FIGURES: Final[dict[str, tuple[bool, Callable[[PromptResult], float | None]]]] =
 
 def columns(results: Iterable[PromptResult]) -> dict[str, np.ndarray]:
     """Each figure of all results, eight bytes a prompt; NaN where it was not computed."""
-    found: dict[str, list[float]] = {name: [] for name in FIGURES}
+    found = {name: array("d") for name in FIGURES}
     for result in results:
         for name, (_, read) in FIGURES.items():
             value = read(result)

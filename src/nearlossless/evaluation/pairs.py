@@ -1,5 +1,6 @@
 """One prompt, drawn by baseline and recipe from the same initial latents, compared and scored."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -36,6 +37,7 @@ class PairDrawer:
     """Both pipelines of a case on one device, and what reads their pictures."""
 
     case: Case
+    variables: Mapping[str, str]  # of the recipe's, in force while it draws
     baseline: Any
     compiled: Any
     fingerprint: Fingerprint
@@ -54,8 +56,9 @@ class PairDrawer:
         request = Request(prompt.text, prompt.seed, generation.height, generation.width, generation.steps)
         pictures: Pictures = {}
         try:
-            pictures[BASELINE] = draw(self.baseline, generation, request)
-            pictures[RECIPE] = draw(self.compiled, generation, request)
+            with environment_variables(self.variables):
+                pictures[BASELINE] = draw(self.baseline, generation, request)
+                pictures[RECIPE] = draw(self.compiled, generation, request)
         except BackendError as error:
             status = Status.RECIPE_FAILED if pictures else Status.BASELINE_FAILED
             result = unfinished(prompt, status, str(error))
@@ -115,13 +118,17 @@ def build_drawer(subject: Subject, features: str | None, progress: Progress) -> 
     with environment_variables(subject.recipe.environment):
         compiled, _ = compile_beside(baseline, subject, progress)
     fingerprint = fingerprint_of(baseline, case, subject.device).with_variables(subject.recipe.environment)
-    return drawer_of(case, baseline, compiled, fingerprint, features)
+    return drawer_of(subject, baseline, compiled, fingerprint, features)
 
 
-def drawer_of(case: Case, baseline: Any, compiled: Any, fingerprint: Fingerprint, features: str | None) -> PairDrawer:
+def drawer_of(
+    subject: Subject, baseline: Any, compiled: Any, fingerprint: Fingerprint, features: str | None
+) -> PairDrawer:
     """The drawer of two pipelines that are there already."""
+    case = subject.case
     return PairDrawer(
         case=case,
+        variables=subject.recipe.environment,
         baseline=baseline,
         compiled=compiled,
         fingerprint=fingerprint,

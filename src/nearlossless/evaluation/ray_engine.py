@@ -1,6 +1,8 @@
 """Draw on a Ray cluster: one actor for each GPU or share of the CPU; Ray places them and starts them again."""
 
 import os
+import signal
+import threading
 import time
 from collections import Counter, deque
 from collections.abc import Iterable
@@ -76,10 +78,13 @@ class RayEngine:
         self._ray, options = ray, {"log_to_driver": False, "include_dashboard": False}
         if self._address is not None:
             options = {"log_to_driver": False, "address": self._address}
+        former = signal.getsignal(signal.SIGTERM)
         try:
             ray.init(**options, logging_level="ERROR")
         except (ConnectionError, RuntimeError, ValueError, OSError) as error:
             raise BackendUnavailable(f"--address {self._address}: no Ray cluster can be joined: {error}") from None
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, former or signal.SIG_DFL)  # Ray takes it for itself
 
     def _room(self) -> int:
         """How many workers are to be started."""
@@ -167,12 +172,12 @@ class RayEngine:
         self._idle.append(actor)
 
     def _take_drawn(self, reference: Any) -> tuple[Prompt, Drawn | None]:
-        actor, prompt = self._drawing.pop(reference)
+        (actor, prompt), errors = self._drawing.pop(reference), self._ray.exceptions
         try:
             drawn = self._ray.get(reference)
         except self._ray.exceptions.RayTaskError as error:
             raise error.cause from None
-        except (self._ray.exceptions.RayActorError, self._ray.exceptions.ObjectLostError):
+        except (errors.RayActorError, errors.ObjectLostError, errors.OutOfMemoryError, errors.NodeDiedError):
             self._build(actor)
             return prompt, None
         self._idle.append(actor)

@@ -8,8 +8,9 @@ from typing import Any
 from nearlossless.cases import CaseError
 from nearlossless.environment import Fingerprint
 from nearlossless.evaluation.engines import LocalEngine, fixed_threads
-from nearlossless.evaluation.evaluating import Wanted, evaluate, prepare
+from nearlossless.evaluation.evaluating import evaluate
 from nearlossless.evaluation.pairs import drawer_of
+from nearlossless.evaluation.preparing import Wanted, prepare
 from nearlossless.evaluation.record import RECORD_FILE
 from nearlossless.progress import Progress
 from nearlossless.selection import Subject
@@ -54,6 +55,6 @@ def evaluate_session(
     if (folder / RECORD_FILE).exists():
         shutil.rmtree(folder)
     wanted = Wanted(subject=subject, folder=folder, prompts=prompts, threads=torch.get_num_threads())
-    build = partial(drawer_of, subject.case, baseline, compiled, fingerprint, wanted.feature_folder)
+    build = partial(drawer_of, subject, baseline, compiled, fingerprint, wanted.feature_folder)
     engine = LocalEngine(build, settings=partial(fixed_threads, wanted.threads))
     return evaluate(prepare(wanted), engine, progress, test=test).verdict

@@ -49,6 +49,7 @@ class Store:
         try:
             self._check_run()
             self._done = self._find_finished()
+            self.count = sum(self._done)  # finished prompts
             self._worst = heapq.nsmallest(WORST, (result.rank for result in self.finished()))
             self._forget_pictures()
         except BaseException:
@@ -109,11 +110,6 @@ class Store:
                 self._path("finished", number).unlink(missing_ok=True)
         return done
 
-    @property
-    def count(self) -> int:
-        """How many prompts are finished."""
-        return sum(self._done)
-
     def is_finished(self, number: int) -> bool:
         """Whether a prompt has its result."""
         return bool(self._done[number])
@@ -133,6 +129,7 @@ class Store:
                 write_bytes(self.picture(result.number, name), png)
         write_bytes(self._path("finished", result.number), to_parquet([result]))
         self._done[result.number] = 1
+        self.count += 1
         self._worst = heapq.nsmallest(WORST, [*self._worst, result.rank])
         if drawn.pictures:
             self._forget_pictures()

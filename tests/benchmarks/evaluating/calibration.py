@@ -116,6 +116,7 @@ def drawers(case: Case) -> dict[str, PairDrawer]:
     return {
         name: PairDrawer(
             case=case,
+            variables={},
             baseline=baseline,
             compiled=Changed(baseline, change),
             fingerprint=found,

@@ -15,8 +15,9 @@ import numpy as np
 from nearlossless.environment import Fingerprint, fingerprint
 from nearlossless.evaluation.command import Options, _subject
 from nearlossless.evaluation.engines import Results
-from nearlossless.evaluation.evaluating import Wanted, evaluate, prepare
+from nearlossless.evaluation.evaluating import evaluate
 from nearlossless.evaluation.pairs import packed
+from nearlossless.evaluation.preparing import Wanted, prepare
 from nearlossless.evaluation.prompts import Prompt
 from nearlossless.evaluation.results import Drawn, PromptResult
 from nearlossless.evaluation.store import Store

@@ -8,8 +8,8 @@ from typing import Any
 
 from nearlossless.evaluation.command import Options, _subject, run
 from nearlossless.evaluation.engines import fixed_threads
-from nearlossless.evaluation.evaluating import Wanted, prepare
 from nearlossless.evaluation.pairs import build_drawer
+from nearlossless.evaluation.preparing import Wanted, prepare
 from nearlossless.progress import Progress
 
 RECIPE = "tests.evaluation_backends:same"

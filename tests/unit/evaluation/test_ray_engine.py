@@ -16,7 +16,7 @@ pytest.importorskip("matplotlib")
 pytest.importorskip("ray")
 from nearlossless.backends import BackendUnavailable
 from nearlossless.evaluation.command import Options, _engine, _subject, run
-from nearlossless.evaluation.evaluating import Wanted, prepare
+from nearlossless.evaluation.preparing import Wanted, prepare
 from nearlossless.evaluation.results import PromptResult
 from nearlossless.evaluation.store import Store, results_in
 
