@@ -1,7 +1,7 @@
 """One prompt, drawn by baseline and recipe from the same initial latents, compared and scored."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -70,25 +70,27 @@ class PairDrawer:
     def _compared(self, prompt: Prompt, request: Request, pictures: Pictures) -> PromptResult:
         live, obtained = pictures[BASELINE], pictures[RECIPE]
         problems = tripped(obtained, live, request)
-        readings = [self.judge(picture, prompt.text) for picture in (live, obtained)] if self.judge else []
-        features = [self.network(picture) for picture in (live, obtained)] if self.network else []
-        return PromptResult(
+        result = PromptResult(
             number=prompt.number,
             line=prompt.line,
             prompt=prompt.text,
             seed=prompt.seed,
             problem=", ".join(problems) or None,
             scores=compare(Pixels(obtained), Pixels(live)) if obtained.size == live.size else None,
-            **dict(zip(("baseline_clip", "compiled_clip"), (reading.score for reading in readings), strict=False)),
-            **dict(
-                zip(
-                    ("baseline_features", "compiled_features"),
-                    (packed(reading.features) for reading in readings),
-                    strict=False,
-                )
-            ),
-            **dict(zip(("baseline_network", "compiled_network"), map(packed, features), strict=False)),
         )
+        if self.judge is not None:
+            before, after = self.judge(live, prompt.text), self.judge(obtained, prompt.text)
+            result = replace(
+                result,
+                baseline_clip=before.score,
+                compiled_clip=after.score,
+                baseline_features=packed(before.features),
+                compiled_features=packed(after.features),
+            )
+        if self.network is not None:
+            networks = packed(self.network(live)), packed(self.network(obtained))
+            result = replace(result, baseline_network=networks[0], compiled_network=networks[1])
+        return result
 
 
 def packed(features_D: np.ndarray) -> bytes:

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 import threading
 import time
 from collections import Counter, deque
@@ -20,7 +21,7 @@ from nearlossless.progress import Progress
 
 BUILD_RETRIES = 2  # of a worker that dies while it builds its pipelines
 MOST_AHEAD = 4 * BLOCK  # prompts that wait for the result of one before them
-_LOOK_EVERY_S = 5.0
+_LOOK_EVERY_S, _ANSWER_S = 5.0, 10.0
 
 
 class RayEngine:
@@ -75,8 +76,10 @@ class RayEngine:
             import ray
         except ImportError:
             raise BackendUnavailable("--engine ray needs Ray: pip install 'nearlossless[ray]'") from None
-        self._ray, options = ray, {"log_to_driver": False, "include_dashboard": False}
+        self._ray = ray
+        options: dict[str, Any] = {"log_to_driver": False, "include_dashboard": False}
         if self._address is not None:
+            _check_address(self._address)
             options = {"log_to_driver": False, "address": self._address}
         former = signal.getsignal(signal.SIGTERM)
         try:
@@ -187,6 +190,17 @@ class RayEngine:
         """End the workers, and the cluster if it was started here."""
         if self._ray is not None:
             self._ray.shutdown()
+
+
+def _check_address(address: str) -> None:
+    """Ray tries for minutes to reach a cluster that is not there."""
+    host, _, port = address.rpartition(":")
+    if not port.isdigit() or "/" in host:  # 'auto', or ray://
+        return
+    try:
+        socket.create_connection((host, int(port)), timeout=_ANSWER_S).close()
+    except OSError as error:
+        raise BackendUnavailable(f"--address {address}: no Ray cluster can be joined: {error}") from None
 
 
 class _Ahead:

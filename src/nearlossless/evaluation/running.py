@@ -53,10 +53,10 @@ def draw_missing(
     """
     start, drawn = clock(), 0
     prefix = _Prefix(judge, stop_early=stop_early)
-    prefix.take(store.finished())
+    is_over = prefix.take(store.finished())
     said = start
     missing = (prompt for prompt in prompts if not store.is_finished(prompt.number))
-    if prefix.is_over:
+    if is_over:
         return Pace(prompts=0, seconds=0.0, workers=engine.workers)
     with closing(engine.results(missing, store)) as results, progress.phase(_told(store.count, judge.total, None)):
         for found in results:
@@ -69,8 +69,7 @@ def draw_missing(
                 progress.say(told)
             else:
                 progress.begin(told)
-            prefix.take([found.result])
-            if prefix.is_over:
+            if prefix.take([found.result]):
                 break
     return Pace(prompts=drawn, seconds=clock() - start, workers=engine.workers)
 
@@ -95,13 +94,14 @@ class _Prefix:
     def __init__(self, judge: Judge, *, stop_early: bool) -> None:
         self._judge, self._stop_early = judge, stop_early
         self._waiting: dict[int, PromptResult] = {}
-        self.is_over = False
+        self._is_over = False
 
-    def take(self, results: Iterable[PromptResult]) -> None:
-        """Hand on what is next in the list."""
+    def take(self, results: Iterable[PromptResult]) -> bool:
+        """Hand on what is next in the list; whether nothing more is wanted."""
         for result in results:
             self._waiting[result.number] = result
-            while not self.is_over and self._judge.count in self._waiting:
+            while not self._is_over and self._judge.count in self._waiting:
                 self._judge.add(self._waiting.pop(self._judge.count))
                 is_certain = self._stop_early and self._judge.certain is not None
-                self.is_over = is_certain or self._judge.count == self._judge.total
+                self._is_over = is_certain or self._judge.count == self._judge.total
+        return self._is_over

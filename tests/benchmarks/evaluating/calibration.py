@@ -37,7 +37,9 @@ class Once:
     """The baseline, drawing each request once: recipes that change its picture afterwards get the same one."""
 
     def __init__(self, pipeline: Any) -> None:
-        self._pipeline, self._key, self._picture = pipeline, None, None
+        self._pipeline = pipeline
+        self._key: tuple[str, int] | None = None
+        self._picture: Any = None
 
     def __call__(self, prompt: str, generator: Any, **options: Any) -> Any:
         """Draw, or give again what was drawn for the same prompt and seed."""

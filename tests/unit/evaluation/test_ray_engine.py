@@ -57,7 +57,7 @@ def test_workers_die_and_every_prompt_counts_once(
 ) -> None:
     """One prompt kills twice and is named, one kills once and is drawn; all others equal those of one process."""
     told: list[str] = []
-    options = {"case": "tiny", "baselines": baselines, "prompts": str(prompts_file), "threads": 1}
+    options: dict[str, Any] = {"case": "tiny", "baselines": baselines, "prompts": str(prompts_file), "threads": 1}
     alone, _ = run(Options(**options, recipe="same", results=tmp_path / "local"), Progress(told.append))
     many, _ = run(
         Options(**options, recipe="deadly", results=tmp_path / "ray", engine="ray", address=cluster.address),
@@ -106,7 +106,7 @@ def test_node_is_lost_and_no_more_than_its_prompt_is_repeated(
 
 def test_cluster_without_room_is_no_worker(cluster: Any, baselines: Path, prompts_file: Path, tmp_path: Path) -> None:
     """More threads than any node has: told at once, nothing is written but the folder."""
-    options = {"case": "tiny", "baselines": baselines, "prompts": str(prompts_file), "recipe": "same"}
+    options: dict[str, Any] = {"case": "tiny", "baselines": baselines, "prompts": str(prompts_file), "recipe": "same"}
     with pytest.raises(BackendUnavailable, match="no worker available: one needs 3 CPU, the cluster has 2 CPU"):
         run(
             Options(**options, results=tmp_path / "ray", engine="ray", address=cluster.address, threads=3),
@@ -116,7 +116,7 @@ def test_cluster_without_room_is_no_worker(cluster: Any, baselines: Path, prompt
 
 def test_cluster_that_is_not_there_is_told(baselines: Path, prompts_file: Path, tmp_path: Path) -> None:
     """An address where nobody answers."""
-    options = {"case": "tiny", "baselines": baselines, "prompts": str(prompts_file), "recipe": "same"}
+    options: dict[str, Any] = {"case": "tiny", "baselines": baselines, "prompts": str(prompts_file), "recipe": "same"}
     with pytest.raises(BackendUnavailable, match="no Ray cluster can be joined"):
         run(
             Options(**options, results=tmp_path / "ray", engine="ray", address="127.0.0.1:1", threads=1),
