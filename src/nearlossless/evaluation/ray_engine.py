@@ -90,14 +90,14 @@ class RayEngine:
             signal.signal(signal.SIGTERM, former or signal.SIG_DFL)  # Ray takes it for itself
 
     def _room(self) -> int:
-        """How many workers are to be started."""
-        resources = self._ray.cluster_resources()
+        """How many workers are to be started: as many as asked for, or as fit on the nodes."""
+        nodes = [node["Resources"] for node in self._ray.nodes() if node["Alive"]]
         needs = {"CPU": float(self._job.threads), **({"GPU": 1.0} if self._job.device == "cuda" else {})}
-        room = min(int(resources.get(name, 0.0) // amount) for name, amount in needs.items())
+        room = sum(min(int(node.get(name, 0.0) // amount) for name, amount in needs.items()) for node in nodes)
         if room < 1:
-            has = ", ".join(f"{resources.get(name, 0.0):g} {name}" for name in needs)
+            has = "; ".join(", ".join(f"{node.get(name, 0.0):g} {name}" for name in needs) for node in nodes)
             wants = ", ".join(f"{amount:g} {name}" for name, amount in needs.items())
-            raise BackendUnavailable(f"no worker available: one needs {wants}, the cluster has {has}")
+            raise BackendUnavailable(f"no worker available: one needs {wants}, the cluster's nodes have {has}")
         return room if self._wanted is None else self._wanted
 
     def _build(self, actor: Any) -> None:

@@ -141,11 +141,11 @@ def test_two_workers_that_die_draw_what_one_process_draws(
 
 
 def test_cluster_without_room_is_no_worker(cluster: Any, baselines: Path, prompts_file: Path, tmp_path: Path) -> None:
-    """More threads than both nodes have: told at once."""
+    """More threads than either node has: told at once, though both together had them."""
     options: dict[str, Any] = {"case": "tiny", "baselines": baselines, "prompts": str(prompts_file), "recipe": "same"}
-    with pytest.raises(BackendUnavailable, match="no worker available: one needs 3 CPU, the cluster has 2 CPU"):
+    with pytest.raises(BackendUnavailable, match="no worker available: one needs 2 CPU, .* have 1 CPU; 1 CPU"):
         run(
-            Options(**options, results=tmp_path / "ray", engine="ray", address=cluster.address, threads=3),
+            Options(**options, results=tmp_path / "ray", engine="ray", address=cluster.address, threads=2),
             Progress(lambda _: None),
         )
 
