@@ -9,7 +9,7 @@ from collections import Counter, deque
 from collections.abc import Iterable
 from typing import Any
 
-from nearlossless.backends import BackendError, BackendUnavailable
+from nearlossless.backends import BackendUnavailable
 from nearlossless.cases import CaseError
 from nearlossless.environment import Fingerprint
 from nearlossless.evaluation.engines import Results
@@ -19,7 +19,7 @@ from nearlossless.evaluation.results import Drawn, Status, unfinished
 from nearlossless.evaluation.store import BLOCK, MOST_ATTEMPTS, Store
 from nearlossless.progress import Progress
 
-BUILD_RETRIES = 2  # of a worker that dies while it builds its pipelines
+BUILD_RETRIES = -1  # without end: while an actor is started again, each try counts as one; time is the limit
 MOST_AHEAD = 4 * BLOCK  # prompts that wait for the result of one before them
 _LOOK_EVERY_S, _ANSWER_S = 5.0, 10.0
 
@@ -149,8 +149,8 @@ class RayEngine:
                 break
             if not self._drawing and not self._idle and time.monotonic() - waited > self._limit_s:
                 raise BackendUnavailable(
-                    f"no worker available: none was ready within {self._limit_s:g} s; results so far are kept, the same"
-                    " command goes on from there"
+                    f"no worker available: none was ready within {self._limit_s:g} s (Ray's logs tell whether workers"
+                    " die while they build their pipelines); results so far are kept, the same command goes on from there"
                 )
         for reference in done:
             if reference in self._building:
@@ -166,7 +166,7 @@ class RayEngine:
         except self._ray.exceptions.RayTaskError as error:
             raise error.cause from None
         except self._ray.exceptions.RayActorError as error:
-            raise BackendError(f"a worker dies while it builds its pipelines: {error}") from None
+            raise BackendUnavailable(f"a worker is gone for good: {error}") from None
         known = self._fingerprint or fingerprint
         if (known.picture, known.stack) != (fingerprint.picture, fingerprint.stack):
             told = "; ".join(fingerprint.picture.differences(known.picture)) or "other versions"
