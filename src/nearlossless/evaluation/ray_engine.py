@@ -150,7 +150,7 @@ class RayEngine:
             if not self._drawing and not self._idle and time.monotonic() - waited > self._limit_s:
                 raise BackendUnavailable(
                     f"no worker available: none was ready within {self._limit_s:g} s (Ray's logs tell whether workers"
-                    " die while they build their pipelines); results so far are kept, the same command goes on from there"
+                    " die while they build their pipelines); results so far are kept, the same command goes on"
                 )
         for reference in done:
             if reference in self._building:
