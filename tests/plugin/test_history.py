@@ -10,8 +10,8 @@ import pytest
 from tests.plugin.inner import InnerRun, MakeWorkspace, Workspace, case_toml
 
 from nearlossless.history.store import newest
+from nearlossless.latencies import PairedLatencies
 from nearlossless.record import RECORD_FILE
-from nearlossless.timing import PairedLatencies
 from nearlossless.verdicts import EXIT_UNDECIDED, Outcome
 
 pytestmark = pytest.mark.slow

@@ -9,6 +9,7 @@ import torch
 
 from nearlossless.cases import Case
 from nearlossless.gates import judge_speedup
+from nearlossless.latencies import PairedLatencies
 from nearlossless.measuring.speed import measure_phases
 from nearlossless.memory import SINCE_START, Kind, Peak, ResidentPeak
 from nearlossless.pipelines.drawing import draw
@@ -18,7 +19,6 @@ from nearlossless.pipelines.requests import batches, requests
 from nearlossless.pipelines.watching import watched
 from nearlossless.record.speed import PhaseTimes, Speeds
 from nearlossless.thresholds import Thresholds
-from nearlossless.timing import PairedLatencies
 from nearlossless.verdicts import Outcome
 
 MIB = 1024**2
@@ -107,7 +107,7 @@ def test_regression_tells_its_phase(miniature_case: Case) -> None:
     phases = {"text encoding": 1.0, "denoising": 0.5, "decoding": 1.0}
     pairs = PairedLatencies([1.0 + i / 1000 for i in range(20)], [2.0] * 20, [None] * 20)
     red, green = (
-        judge_speedup(pairs, miniature_case.sampling, Thresholds(min_speedup=floor), phases=phases)
+        judge_speedup([pairs], miniature_case.sampling, Thresholds(min_speedup=floor), phases=phases)
         for floor in (0.9, 0.1)
     )
     assert (red.outcome, green.outcome) == (Outcome.REGRESSION, Outcome.PASS)

@@ -9,6 +9,7 @@ from tests.scores import scores
 
 from nearlossless.cases import Sampling
 from nearlossless.gates import GIB, judge_memory, judge_speedup, judge_startup
+from nearlossless.latencies import PairedLatencies
 from nearlossless.loosening import is_looser
 from nearlossless.proposals import Proposal, proposals, tighter
 from nearlossless.record import Record
@@ -16,7 +17,6 @@ from nearlossless.record.quality import ParityRecord, PictureRecord, StepParity
 from nearlossless.record.shapes import SizeRecord, SwapRecord
 from nearlossless.record.subject import SubjectRecord
 from nearlossless.thresholds import Thresholds
-from nearlossless.timing import PairedLatencies
 from nearlossless.verdicts import Outcome
 from nearlossless.worker import ProcessRun
 
@@ -70,7 +70,7 @@ def test_speedup_floor_lies_below_the_interval(measured: SubjectRecord) -> None:
     """The floor is 3 % below what the interval excludes, so the same samples pass it."""
     value = proposed(measured)["min_speedup"]
     pairs = PairedLatencies(measured.speeds.baseline_s, measured.speeds.compiled_s)
-    assert judge_speedup(pairs, Sampling(), Thresholds(min_speedup=value)).outcome is Outcome.PASS
+    assert judge_speedup([pairs], Sampling(), Thresholds(min_speedup=value)).outcome is Outcome.PASS
     assert value < 2.0 * 0.97
 
 

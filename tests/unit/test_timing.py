@@ -9,19 +9,9 @@ import numpy as np
 import pytest
 
 from nearlossless.cases import Sampling
-from nearlossless.timing import (
-    LONGEST_WARMUP,
-    WARMUP_CALLS,
-    PairedLatencies,
-    judge_latencies,
-    judge_pairs,
-    log_ratios,
-    measure_alone,
-    measure_pairs,
-    synchronizer,
-    timed,
-    warm_up,
-)
+from nearlossless.latencies import PairedLatencies, log_ratios
+from nearlossless.speedup import judge_latencies, judge_pairs
+from nearlossless.timing import LONGEST_WARMUP, WARMUP_CALLS, measure_alone, measure_pairs, synchronizer, timed, warm_up
 from nearlossless.verdicts import Check, Outcome
 
 SAMPLING = Sampling(alpha=0.001, min_pairs=5, max_pairs=12, budget_s=1000.0)

@@ -8,10 +8,11 @@ from nearlossless.environment import TimingIdentity
 from nearlossless.figures import SSIM
 from nearlossless.gates.bands import band_checks, count_checks
 from nearlossless.gates.memory import GIB
+from nearlossless.latencies import PairedLatencies
 from nearlossless.memory import SINCE_START
+from nearlossless.speedup import judge_pairs
 from nearlossless.stacks import StackComparison, StackPair, StackPicture
 from nearlossless.thresholds import Thresholds
-from nearlossless.timing import PairedLatencies, judge_pairs
 from nearlossless.verdicts import Check, Outcome, Verdict, at_most, found, verdict
 
 SPEED = "speed here / there"

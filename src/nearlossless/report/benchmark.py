@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from nearlossless.atomic import write_text
+from nearlossless.latencies import is_latency
 from nearlossless.record import Record
 from nearlossless.record.subject import SubjectRecord
-from nearlossless.timing import PairedLatencies, is_latency
 
 # How `timing.timed` takes a sample: calls before the first one warm up, and the garbage collector stays as it is.
 _OPTIONS = {"disable_gc": False, "timer": "perf_counter", "warmup": True}
@@ -51,7 +51,7 @@ def benchmarks(subject: SubjectRecord) -> Iterator[Any]:
     speeds = subject.speeds
     if speeds.set_aside and len(speeds.set_aside) != len(speeds.compiled_s):
         return
-    judged = PairedLatencies(speeds.baseline_s, speeds.compiled_s, speeds.set_aside).judged()
+    judged = speeds.pairs.judged()
     identity = f"{subject.case}-{subject.device}-{subject.recipe}"
     for side, seconds in (("baseline", judged.baseline_s), ("compiled", judged.compiled_s)):
         if not seconds or not all(map(is_latency, seconds)):

@@ -8,8 +8,9 @@ from tests.benchmarks.speed.traces import Traces
 from nearlossless.cases import Sampling
 from nearlossless.record.speed import AcceptedSpeeds
 from nearlossless.slowdown import slowdown_questions
+from nearlossless.speedup import SpeedupQuestion
 from nearlossless.thresholds import Thresholds
-from nearlossless.timing import Question, SpeedupQuestion
+from nearlossless.timing import Question
 from nearlossless.verdicts import Outcome
 
 SAMPLING = Sampling()
@@ -48,7 +49,7 @@ def against_record(record: Traces, run: Traces, thresholds: Thresholds) -> Rates
             set_aside=[reason for _, _, reason in former],
         )
         questions = slowdown_questions(accepted, thresholds, SAMPLING)
-        ended.append(_asked(list(questions.values()), pairs) if questions else (Outcome.NOT_COMPARABLE, 0))
+        ended.append(_asked(questions, pairs) if questions else (Outcome.NOT_COMPARABLE, 0))
     return rates(ended)
 
 
