@@ -1,12 +1,10 @@
 """User backends that fail at some prompts, for evaluations in worker processes too; told by environment variables."""
 
 import os
-import zlib
 from pathlib import Path
 from typing import Any
 
 DEADLY, DEADLY_ONCE = "NEARLOSSLESS_TEST_DEADLY", "NEARLOSSLESS_TEST_DEADLY_ONCE"
-DEFECT_IN = 50  # one prompt of so many
 
 
 class Wrapped:
@@ -37,18 +35,6 @@ class Deadly(Wrapped):
         return super().__call__(prompt, **options)
 
 
-class Defective(Wrapped):
-    """Paints over one tile of two prompts in a hundred."""
-
-    def __call__(self, prompt: str, **options: Any) -> Any:
-        """Draw, and damage the chosen ones."""
-        output = super().__call__(prompt, **options)
-        if zlib.crc32(prompt.encode()) % DEFECT_IN == 0:
-            side = output.images[0].width // 8
-            output.images[0].paste((255, 0, 255), (side, side, 2 * side, 2 * side))
-        return output
-
-
 class Failing(Wrapped):
     """Raises at prompts with a word."""
 
@@ -67,11 +53,6 @@ def same(pipeline: Any) -> Any:
 def deadly(pipeline: Any) -> Any:
     """Kills its process."""
     return Deadly(pipeline)
-
-
-def defective(pipeline: Any) -> Any:
-    """Draws a defect at few prompts."""
-    return Defective(pipeline)
 
 
 def failing(pipeline: Any) -> Any:

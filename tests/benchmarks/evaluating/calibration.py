@@ -1,6 +1,6 @@
 """Subtle defects before five pictures and before a set: what is caught, and after how many prompts."""
 
-import zlib
+import hashlib
 from collections.abc import Callable
 from typing import Any
 
@@ -22,8 +22,8 @@ from nearlossless.verdicts import Outcome
 
 STEPS, SIDE = 8, 64
 ALPHA, FEW = 0.001, 5
-DEFECT_SHARE = 50  # one prompt in so many
-BLUR_PX, SHARPENING = 0.7, 0.42
+DEFECT_OF_256 = 5  # values of a byte of the prompt's hash: 2 %
+BLUR_PX, SHARPENING = 0.7, 0.56
 # As of a recipe that is allowed a little loss: single pictures may move, the set may not.
 THRESHOLDS = Thresholds(
     live=Band(min_ssim=0.98),
@@ -69,8 +69,8 @@ class Changed:
 
 
 def defect(prompt: str, picture: Image.Image) -> Image.Image:
-    """A tile of an eighth of the side turned upside down and its colours inverted, in one prompt of fifty."""
-    if zlib.crc32(prompt.encode()) % DEFECT_SHARE:
+    """A tile of an eighth of the side turned upside down and its colours inverted, in one prompt of fifty-one."""
+    if hashlib.sha256(prompt.encode()).digest()[0] >= DEFECT_OF_256:
         return picture
     side = picture.width // 8
     box = (3 * side, 3 * side, 4 * side, 4 * side)

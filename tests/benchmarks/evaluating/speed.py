@@ -1,15 +1,19 @@
 """Prompts a second: a bare loop, the local engine, and Ray with one and two workers, in turn."""
 
+import json
 import tempfile
 from pathlib import Path
 from statistics import median
 from time import perf_counter
 from typing import Any
 
+from nearlossless.environment import environment_variables
 from nearlossless.evaluation.command import Options, _subject, run
 from nearlossless.evaluation.engines import fixed_threads
 from nearlossless.evaluation.pairs import build_drawer
 from nearlossless.evaluation.preparing import Wanted, prepare
+from nearlossless.miniature.world import held_out_scenes
+from nearlossless.processes import child_environment
 from nearlossless.progress import Progress
 
 RECIPE = "tests.evaluation_backends:same"
@@ -38,7 +42,8 @@ SILENT = Progress(lambda _: None)
 
 def measure_speed(prompts: int, rounds: int) -> dict[str, Any]:
     """Each way in turn, round by round; seconds from the first prompt to the last, pipelines built before."""
-    with tempfile.TemporaryDirectory() as name:
+    workers_find = {"PYTHONPATH": child_environment({})["PYTHONPATH"]}  # the backend, as this process does
+    with tempfile.TemporaryDirectory() as name, environment_variables(workers_find):
         folder = Path(name)
         (folder / "baselines" / "bench").mkdir(parents=True)
         (folder / "baselines" / "bench" / "case.toml").write_text(CASE, encoding="utf-8")
@@ -63,10 +68,6 @@ def measure_speed(prompts: int, rounds: int) -> dict[str, Any]:
 
 
 def _write_prompts(path: Path, count: int) -> None:
-    import json
-
-    from nearlossless.miniature.world import held_out_scenes
-
     lines = [json.dumps({"prompt": scene.caption}) for scene in held_out_scenes(count)]
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
 

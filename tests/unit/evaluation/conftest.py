@@ -28,7 +28,6 @@ side_range = [64, 256]
 [recipes]
 same = { backend = "tests.evaluation_backends:same" }
 deadly = { backend = "tests.evaluation_backends:deadly" }
-defective = { backend = "tests.evaluation_backends:defective" }
 failing = { backend = "tests.evaluation_backends:failing" }
 [thresholds]
 live = { min_ssim = 0.98 }
