@@ -1,6 +1,6 @@
 """How far apart the features of two sets of pictures lie: CMMD, KID, FID. Memory does not grow with the sets."""
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
@@ -16,7 +16,7 @@ KID_SUBSETS, KID_SUBSET_SIZE, KID_SEED = 100, 1000, 0
 
 
 @one_thread()
-def cmmd(first_ND: np.ndarray, second_MD: np.ndarray) -> float:
+def cmmd(first_ND: "Rows", second_MD: "Rows") -> float:
     """
     CLIP maximum mean discrepancy of two sets of embeddings; 0 means identical sets.
 
@@ -29,22 +29,21 @@ def cmmd(first_ND: np.ndarray, second_MD: np.ndarray) -> float:
         arXiv:2401.09603: squared MMD (biased, so that it is never negative), Gaussian kernel of bandwidth 10,
         times 1000.
     """
-    first_ND, second_MD = first_ND[:MOST_IN_CMMD], second_MD[:MOST_IN_CMMD]
     within = _mean_kernel(first_ND, first_ND) + _mean_kernel(second_MD, second_MD)
     return max(0.0, CMMD_SCALE * (within - 2 * _mean_kernel(first_ND, second_MD)))
 
 
-def _mean_kernel(first_ND: np.ndarray, second_MD: np.ndarray) -> float:
+def _mean_kernel(first_ND: "Rows", second_MD: "Rows") -> float:
     import torch
 
-    total = 0.0
-    for start in range(0, len(first_ND), CMMD_BLOCK):
-        rows = _unit(first_ND[start : start + CMMD_BLOCK])
-        for other in range(0, len(second_MD), CMMD_BLOCK):
-            products = rows @ _unit(second_MD[other : other + CMMD_BLOCK]).T
+    total, first, second = 0.0, min(len(first_ND), MOST_IN_CMMD), min(len(second_MD), MOST_IN_CMMD)
+    for start in range(0, first, CMMD_BLOCK):
+        rows = _unit(first_ND[start : min(start + CMMD_BLOCK, first)])
+        for other in range(0, second, CMMD_BLOCK):
+            products = rows @ _unit(second_MD[other : min(other + CMMD_BLOCK, second)]).T
             # exp(x) - 1 keeps the digits that 1 + ... would drown: all kernel values are near 1.
             total += float(torch.expm1((products - 1) / CMMD_SIGMA**2).sum())
-    return total / (len(first_ND) * len(second_MD))
+    return total / (first * second)
 
 
 def _unit(features_ND: np.ndarray) -> "Tensor":
@@ -60,7 +59,7 @@ def _doubles(features_ND: np.ndarray) -> "Tensor":
 
 
 @one_thread()
-def kid(first_ND: np.ndarray, second_MD: np.ndarray) -> float:
+def kid(first_ND: "Rows", second_MD: "Rows") -> float:
     """
     Kernel inception distance: mean over 100 seeded subsets of 1,000 (or of all, if they are fewer); about 0 if alike.
 
@@ -80,7 +79,7 @@ def kid(first_ND: np.ndarray, second_MD: np.ndarray) -> float:
 
 
 @one_thread()
-def fid(first_ND: np.ndarray, second: "np.ndarray | Moments") -> float:
+def fid(first_ND: "Rows", second: "Rows | Moments") -> float:
     """
     Fréchet inception distance; 0 means equal means and covariances.
 
@@ -103,7 +102,7 @@ def fid(first_ND: np.ndarray, second: "np.ndarray | Moments") -> float:
 
     metric = FrechetInceptionDistance(feature=AsTheyAre())
     _take(metric, first_ND, real=False)
-    if isinstance(second, np.ndarray):
+    if not isinstance(second, tuple):
         _take(metric, second, real=True)
     else:
         count, (mean, covariance) = len(first_ND), map(_doubles, second)
@@ -113,9 +112,21 @@ def fid(first_ND: np.ndarray, second: "np.ndarray | Moments") -> float:
     return float(metric.compute())
 
 
+class Rows(Protocol):
+    """Features of shape (N, D), of which some rows are read at a time."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """N and D."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, rows: Any, /) -> Any: ...
+
+
 Moments = tuple[np.ndarray, np.ndarray]  # mean of shape (D,) and covariance of shape (D, D)
 
 
-def _take(metric: Any, features_ND: np.ndarray, *, real: bool) -> None:
+def _take(metric: Any, features_ND: "Rows", *, real: bool) -> None:
     for start in range(0, len(features_ND), CMMD_BLOCK):
         metric.update(_doubles(features_ND[start : start + CMMD_BLOCK]), real=real)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 
@@ -55,7 +55,7 @@ def quantiles(found: dict[str, np.ndarray]) -> dict[str, dict[str, float]]:
 
 
 @contextmanager
-def features_of(store: Store, judged: int) -> Iterator[dict[str, np.ndarray]]:
+def features_of(store: Store, judged: int) -> Iterator[dict[str, "RowsOnDisk"]]:
     """
     The features of the prompts judged, by column, in files that are gone with this block.
 
@@ -72,16 +72,28 @@ def features_of(store: Store, judged: int) -> Iterator[dict[str, np.ndarray]]:
                     file.write(content)
         for file in files.values():
             file.close()
-        yield {name: _mapped(Path(folder) / name, size) for name, size in sizes.items()}
+        yield {name: RowsOnDisk(Path(folder) / name, size) for name, size in sizes.items()}
 
 
 _COLUMNS = ("baseline_features", "compiled_features", "baseline_network", "compiled_network")
 
 
-def _mapped(path: Path, size: int) -> np.ndarray:
-    if not size:
-        return np.zeros((0, 0), dtype="<f2")
-    return np.memmap(path, dtype="<f2", mode="r").reshape(-1, size)
+class RowsOnDisk:
+    """Rows of a file, read when they are asked for: a map of the whole file would count as memory."""
+
+    def __init__(self, path: Path, size: int) -> None:
+        self._path = path
+        count = path.stat().st_size // (2 * size) if size else 0
+        self.shape = (count, size)
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, rows: Any) -> np.ndarray:
+        """A copy of the rows with these places."""
+        if not len(self):
+            return np.zeros(self.shape, dtype="<f2")
+        return np.array(np.memmap(self._path, dtype="<f2", mode="r", shape=self.shape)[rows])
 
 
 def results_sha256(results: Iterable[PromptResult]) -> str:

@@ -11,6 +11,7 @@ import numpy as np
 from nearlossless.evaluation.figures import columns
 from nearlossless.evaluation.store import results_in
 
+MOST_STEPS = 2000
 MOST_POINTS = 5000  # of a scatter: a page with more is slow to open
 _WIDTH_IN, _HEIGHT_IN = 5.5, 4.0
 
@@ -57,7 +58,8 @@ def _cumulative(values: np.ndarray, name: str) -> str:
     """Share of prompts at or below each value; logarithmic, since the bad ones are few."""
     sheet, axis = _sheet()
     known = np.sort(values[np.isfinite(values)])
-    axis.step(known, np.arange(1, len(known) + 1) / len(values), where="post")
+    shown = np.unique(np.geomspace(1, len(known), MOST_STEPS).astype(int))  # the bad end to the last prompt
+    axis.step(known[shown - 1], shown / len(values), where="post")
     axis.set_yscale("log")
     axis.set_xlabel(name)
     axis.set_ylabel("share of prompts")

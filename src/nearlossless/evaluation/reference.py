@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from nearlossless.cases import CaseError
-from nearlossless.evaluation.distances import Moments, cmmd, fid, kid
+from nearlossless.evaluation.distances import Moments, Rows, cmmd, fid, kid
 
 FEATURES, NETWORK, MEAN, COVARIANCE = "features", "network", "mean", "covariance"
 
@@ -64,9 +64,9 @@ def write_reference(path: Path, features: Iterable[np.ndarray]) -> None:
 
 
 def distances(
-    baseline_ND: np.ndarray,
-    compiled_ND: np.ndarray,
-    networks: tuple[np.ndarray, np.ndarray],
+    baseline_ND: Rows,
+    compiled_ND: Rows,
+    networks: tuple[Rows, Rows],
     reference: Reference | None,
 ) -> dict[str, float]:
     """
