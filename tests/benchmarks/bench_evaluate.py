@@ -32,7 +32,7 @@ def main() -> int:
     parser.add_argument("--orders", type=int, default=50, help="shuffles in which they are judged")
     parser.add_argument("--speed-prompts", type=int, default=20, help="of each round of the timed part")
     parser.add_argument("--rounds", type=int, default=5, help="of the timed part")
-    parser.add_argument("--counts", type=int, nargs="+", default=[100, 1000, 10_000, 100_000], help="for the memory")
+    parser.add_argument("--counts", type=int, nargs="+", default=[1000, 10_000, 100_000], help="for the memory")
     parser.add_argument("--folder", type=Path, default=FOLDER, help="where the page goes")
     options = parser.parse_args()
     parts: dict[str, Callable[[], dict[str, Any]]] = {
