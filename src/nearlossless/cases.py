@@ -4,6 +4,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
+from nearlossless.evaluation.bands import Evaluation
 from nearlossless.fields import Device, Name, Seconds, Strict
 from nearlossless.loosening import Layer, loosened_without_reason, merged
 from nearlossless.recipes import Recipe
@@ -157,6 +158,7 @@ class Case(Strict):
     judge: str | None = Field(None, description="CLIP for the CLIP score: 'miniature' or a local folder.")
     generation: Generation
     sampling: Sampling = Sampling()
+    evaluation: Evaluation = Evaluation()
     thresholds: Thresholds = Thresholds()
     recipes: dict[Name, Recipe] = Field(min_length=1)
     overrides: dict[str, Override] = Field(

@@ -6,10 +6,13 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 Device = Literal["cpu", "cuda"]
-Gate = Literal["speedup", "memory", "quality", "shapes", "startup", "stack-speed", "stack-memory", "stack-pictures"]
+Gate = Literal[
+    "speedup", "memory", "quality", "shapes", "startup", "stack-speed", "stack-memory", "stack-pictures", "evaluation"
+]
 NotApplicable = Literal[Gate, "parity", "replay"]
 GATES: tuple[Gate, ...] = ("speedup", "memory", "quality", "shapes", "startup")
 STACK_GATES: tuple[Gate, ...] = ("stack-speed", "stack-memory", "stack-pictures")  # only with --against
+RELEASE_GATES: tuple[Gate, ...] = ("evaluation",)  # only with -m release
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]*$")]
 Reason = Annotated[str, Field(min_length=10)]
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]

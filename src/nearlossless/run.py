@@ -46,6 +46,17 @@ def _check_record(check: Check) -> CheckRecord:
     )
 
 
+def verdict_record(verdict: Verdict, test: str) -> VerdictRecord:
+    """A verdict as it is kept."""
+    return VerdictRecord(
+        gate=verdict.gate,
+        outcome=verdict.outcome,
+        reason=verdict.reason,
+        test=test,
+        checks=[_check_record(check) for check in verdict.checks],
+    )
+
+
 @dataclass(slots=True)
 class Run:
     """The record in the making, and where its reports go."""
@@ -114,13 +125,7 @@ class Run:
             if former.test == test:
                 return former
         verdict = waive(verdict, record.waivers, self.today)
-        kept = VerdictRecord(
-            gate=verdict.gate,
-            outcome=verdict.outcome,
-            reason=verdict.reason,
-            test=test,
-            checks=[_check_record(check) for check in verdict.checks],
-        )
+        kept = verdict_record(verdict, test)
         record.verdicts.append(kept)
         return kept
 

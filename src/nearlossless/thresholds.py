@@ -5,6 +5,7 @@ from typing import Any
 
 from pydantic import Field
 
+from nearlossless.evaluation.bands import SetBand
 from nearlossless.fields import Level, Name, Ratio, Reason, Seconds, Share, Similarity, Strict
 
 
@@ -74,6 +75,7 @@ class Thresholds(Strict):
     max_clip_drop: float | None = Field(
         None, ge=0, le=100, description="Paired drop of the CLIP score of any picture, in points of 100."
     )
+    evaluation: SetBand = Field(SetBand(), description="Of thousands of prompts together (`nearlossless evaluate`).")
     max_compiles_after_warmup: int | None = Field(0, ge=0, description="Compiles while the sizes are cycled.")
     max_cold_start_s: Seconds | None = Field(None, description="Load and first call with empty caches.")
     max_warm_start_ratio: Ratio | None = Field(None, description="Ceiling of warm / cold first call.")

@@ -13,7 +13,7 @@ import nearlossless
 
 SOURCE = Path(nearlossless.__file__).parent
 FILES = sorted(path.relative_to(SOURCE).as_posix() for path in SOURCE.rglob("*.py"))
-KNOW_DIFFUSERS = ("pipelines/", "metrics/clip.py", "backends/", "miniature/")
+KNOW_DIFFUSERS = ("pipelines/", "metrics/clip.py", "metrics/features.py", "backends/", "miniature/")
 PROCESSES = ("worker.py", "backends/nexfort_trial.py")
 HEAVY = ("torch", "diffusers", "transformers")
 
@@ -54,7 +54,7 @@ def test_few_know_diffusers(file: str) -> None:
     assert not {"diffusers", "transformers"} & imported(file)
 
 
-@pytest.mark.parametrize("file", ["verdicts.py", "sequential.py", "evidence.py"])
+@pytest.mark.parametrize("file", ["verdicts.py", "sequential.py", "evidence.py", "evaluation/sampling.py"])
 def test_judging_is_pure(file: str) -> None:
     """What turns numbers into verdicts imports neither torch nor pytest nor anything that reads or measures."""
     assert imported(file) <= {"math", "statistics", "collections", "dataclasses", "enum", "functools", "nearlossless"}
@@ -112,6 +112,11 @@ def test_whole_path_of_an_import_is_absolute(file: str) -> None:
         (("worker", "processes", "baselines", "environment", "selection", "metrics.scores"), (*HEAVY, "pytest")),
         (("merging", "parts", "devices", "history.needs"), (*HEAVY, "pytest")),
         (("evidence", "slowdown", "accepted", "quiet"), (*HEAVY, "pytest")),
+        (("evaluation.judging", "evaluation.prompts", "evaluation.sampling"), (*HEAVY, "pytest", "pyarrow", "ray")),
+        (
+            ("evaluation.command", "evaluation.ray_engine", "evaluation.plots", "report.evaluation"),
+            ("torch", "diffusers", "transformers", "pyarrow", "ray", "matplotlib"),
+        ),
     ],
     ids=lambda names: names[0],
 )

@@ -11,6 +11,7 @@ from pydantic import BaseModel
 
 from nearlossless.case_files import parse_case
 from nearlossless.cases import Case, Generation, Lora, Model, Sampling
+from nearlossless.evaluation.bands import Evaluation, SetBand
 from nearlossless.recipes import Recipe
 from nearlossless.references import Figures, Reference
 from nearlossless.thresholds import Band, Override, PhaseBudgets, Thresholds
@@ -23,9 +24,11 @@ SECTIONS: dict[type[BaseModel], str] = {
     Lora: "`[[model.loras]]`",
     Generation: "`[generation]`",
     Sampling: "`[sampling]`",
+    Evaluation: "`[evaluation]`",
     Thresholds: "`[thresholds]`",
     PhaseBudgets: "Phase budgets",
     Band: "Bands",
+    SetBand: "Bands of a set",
     Recipe: "`[recipes.NAME]`",
     Override: "`[overrides.HARDWARE]`",
     Reference: "`[[references.GPU]]`",

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -15,6 +15,16 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 ClipScorer = Callable[["Image.Image", str], float]
+
+
+class ClipReading(NamedTuple):
+    """A picture's CLIP score in [0, 100], and its image embedding of unit length, of shape (D,) in float32."""
+
+    score: float
+    features: "np.ndarray"
+
+
+ClipReader = Callable[["Image.Image", str], ClipReading]
 
 
 def judge_folder(judge: str) -> Path:
@@ -30,10 +40,16 @@ def judge_folder(judge: str) -> Path:
     return folder
 
 
-@lru_cache(maxsize=1)
 def clip_scorer(folder: Path) -> ClipScorer:
+    """A function (picture, prompt) -> CLIP score in [0, 100], as `clip_reader` computes it."""
+    read = clip_reader(folder)
+    return lambda picture, prompt: read(picture, prompt).score
+
+
+@lru_cache(maxsize=1)
+def clip_reader(folder: Path) -> ClipReader:
     """
-    A function (picture, prompt) -> CLIP score in [0, 100], with the model in `folder` on the CPU in float32.
+    A function (picture, prompt) -> score and embedding, with the model in `folder` on the CPU in float32.
 
     Source: Hessel et al. 2021, arXiv:2104.08718, without its factor; by torchmetrics.
     """
@@ -51,10 +67,12 @@ def clip_scorer(folder: Path) -> ClipScorer:
             self.clip = clip
             self.config = clip.config  # torchmetrics reads the longest prompt from it
             self.last_text: tuple[Tensor, Any] | None = None  # of one prompt, since its pictures are scored in a row
+            self.last_image: Any = None
 
         def get_image_features(self, pixel_values: "Tensor") -> Any:
             features = self.clip.get_image_features(pixel_values)
-            return getattr(features, "pooler_output", features)
+            self.last_image = getattr(features, "pooler_output", features)
+            return self.last_image
 
         def get_text_features(self, input_ids: "Tensor", attention_mask: "Tensor") -> Any:
             if self.last_text is None or not torch.equal(self.last_text[0], input_ids):
@@ -70,9 +88,11 @@ def clip_scorer(folder: Path) -> ClipScorer:
         )
     model = TensorFeatures(clip)
 
-    def score(picture: "Image.Image", prompt: str) -> float:
+    def read(picture: "Image.Image", prompt: str) -> ClipReading:
         pixels_CHW = torch.from_numpy(np.array(picture.convert("RGB"))).permute(2, 0, 1)
         with torch.inference_mode():
-            return float(clip_score(pixels_CHW, prompt, model_name_or_path=lambda: (model, processor)))
+            score = float(clip_score(pixels_CHW, prompt, model_name_or_path=lambda: (model, processor)))
+            features_D = torch.nn.functional.normalize(model.last_image[0], dim=0)
+        return ClipReading(score, features_D.numpy())
 
-    return score
+    return read

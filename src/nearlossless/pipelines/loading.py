@@ -58,7 +58,7 @@ def _location(case: Case) -> tuple[str, dict[str, Any]]:
     return case.model.source, {"revision": case.model.revision}
 
 
-def _weights_digest(folder: Path) -> str:
+def weights_digest(folder: Path) -> str:
     """Short hash of the safetensors under a folder: names, sizes, and samples of the content of large files."""
     digest = hashlib.sha256()
     for path in sorted(folder.rglob("*.safetensors")):
@@ -80,7 +80,7 @@ def weights_name(case: Case) -> str:
     if case.model.weights == "synthetic":
         return synthetic_name(case) + loras_digest(case.model)
     location, options = _location(case)
-    revision = options.get("revision") or _weights_digest(Path(location))
+    revision = options.get("revision") or weights_digest(Path(location))
     return f"{case.model.source}@{revision}{loras_digest(case.model)}"
 
 

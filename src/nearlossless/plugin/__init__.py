@@ -16,7 +16,7 @@ import pytest
 
 from nearlossless.backends import BackendError, BackendUnavailable
 from nearlossless.cases import CaseError
-from nearlossless.fields import GATES, STACK_GATES
+from nearlossless.fields import GATES, RELEASE_GATES, STACK_GATES
 from nearlossless.measuring import BaselineError
 from nearlossless.pipelines.compiling import BaselineChanged
 from nearlossless.plugin.beginning import begin
@@ -78,7 +78,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     """Markers, and the run that all fixtures share."""
     config.addinivalue_line("markers", "gpu: runs on CUDA; set by itself on cases collected for cuda")
-    gates = ", ".join(GATES + STACK_GATES)
+    config.addinivalue_line("markers", "release: takes hours; runs only where -m names it")
+    gates = ", ".join(GATES + STACK_GATES + RELEASE_GATES)
     config.addinivalue_line("markers", f"gate(name): asks one question of a recipe; one of {gates}")
     report = config.getoption("report_dir") or config.rootpath / DEFAULT_REPORT
     config.stash[RUN] = Run(Path(report).absolute())

@@ -63,6 +63,8 @@ def _select(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Leave what this run is about."""
     if SELECTION_ERROR in config.stash:
         raise pytest.UsageError(config.stash[SELECTION_ERROR])
+    if "release" not in config.getoption("markexpr"):
+        _leave_out_releases(items)
     _leave_out_other_stacks(config, items)
     _leave_out_other_shards(config, items)
 
@@ -72,6 +74,14 @@ def _place(item: pytest.Item, ranks: dict[str, int]) -> tuple[int, bool]:
     if subject is None:
         return (-1, False)
     return (ranks[subject.id], "baseline_pipeline" in getattr(item, "fixturenames", ()))
+
+
+def _leave_out_releases(items: list[pytest.Item]) -> None:
+    """Hours of drawing are asked for by name."""
+    kept = [item for item in items if item.get_closest_marker("release") is None]
+    if items and not kept:
+        raise pytest.UsageError("gates marked 'release' run only with -m release")
+    items[:] = kept
 
 
 def _leave_out_other_stacks(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -7,6 +7,7 @@ What gate tests ask for by name: a subject, its pipelines and processes, and wha
     compiled_pipeline   the same case under the recipe
     speeds, sizes, pictures
                         what was measured with both, also left in the record
+    evaluation          the verdict on thousands of prompts drawn by both (only with -m release)
     other_stack         the same recipe in another environment and here, in turn (only with --against)
     gate                takes the verdict
 """
@@ -288,3 +289,28 @@ def pictures(
     )
     run.candidates.update(candidates)
     return subject_record
+
+
+@pytest.fixture
+def evaluation(
+    subject: Subject,
+    subject_record: SubjectRecord,
+    baseline_pipeline: Any,
+    compiled_pipeline: Any,
+    progress: Progress,
+    request: pytest.FixtureRequest,
+) -> Verdict:
+    """Every prompt of the case's list, or of `--prompts`, drawn by both pipelines; results in the report folder."""
+    from nearlossless.evaluation.session import evaluate_session
+
+    assert subject_record.fingerprint is not None
+    return evaluate_session(
+        subject,
+        baseline_pipeline,
+        compiled_pipeline,
+        subject_record.fingerprint,
+        progress,
+        folder=request.config.stash[RUN].folder / "evaluation" / subject.id,
+        prompts=request.config.getoption("prompts"),
+        test=request.node.nodeid,
+    )

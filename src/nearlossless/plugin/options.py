@@ -54,6 +54,11 @@ def add_options(parser: pytest.Parser) -> None:
         help=f"folder for record.json, summary.md, report.html and pictures (default: {DEFAULT_REPORT})",
     )
     group.addoption(
+        "--prompts",
+        metavar="FILE",
+        help="prompts of the evaluation with -m release: JSON Lines, .tsv or miniature:held-out (default: the case's)",
+    )
+    group.addoption(
         "--history",
         metavar="DIR",
         help="keep the record of this run in a folder of records, for 'nearlossless history' (default: keep none)",

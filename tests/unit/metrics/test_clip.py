@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from nearlossless.cases import CaseError
-from nearlossless.metrics.clip import clip_scorer, judge_folder
+from nearlossless.metrics.clip import clip_reader, clip_scorer, judge_folder
 from nearlossless.miniature import JUDGE
 from nearlossless.miniature.world import draw, held_out_scenes
 
@@ -64,9 +64,26 @@ def test_prompt_is_encoded_once_for_its_pictures(picture: Image.Image, monkeypat
         return encode(self, *args, **kwargs)
 
     monkeypatch.setattr(CLIPModel, "get_text_features", counting)
-    score, other = clip_scorer.__wrapped__(JUDGE), picture.rotate(90)
+    read, other = clip_reader.__wrapped__(JUDGE), picture.rotate(90)
+
+    def score(shown: Image.Image, prompt: str) -> float:
+        return float(read(shown, prompt).score)
+
     first = [score(picture, "blue ring"), score(other, "blue ring")]
     assert len(encoded) == 1
     assert score(picture, "red star") != first[0]
     assert [score(picture, "blue ring"), score(other, "blue ring")] == first
     assert len(encoded) == 3
+
+
+def test_score_is_the_angle_between_the_embeddings(picture: Image.Image) -> None:
+    """Embeddings have unit length, and a scene is nearer to itself in another size than to another scene."""
+    scene, other = held_out_scenes(2, seed=5)
+    read = clip_reader(JUDGE)
+    first, again, foreign = (
+        read(draw(scene), scene.caption),
+        read(draw(scene, 120, 120), scene.caption),
+        read(draw(other), other.caption),
+    )
+    assert abs(float(first.features @ first.features) - 1) < 1e-6
+    assert float(first.features @ again.features) > float(first.features @ foreign.features)

@@ -1,0 +1,210 @@
+"""
+What the prompts of a set say together: figures that grow prompt by prompt, and the verdict.
+
+Pure but for reading bands; prompts come in the order of drawing, always.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+from nearlossless.evaluation.results import PromptResult, Status
+from nearlossless.evaluation.sampling import MeanEvidence, share_interval
+from nearlossless.gates.bands import band_checks
+from nearlossless.sequential import Interval, Moments, mean_interval
+from nearlossless.thresholds import Thresholds
+from nearlossless.verdicts import Check, Outcome, Verdict, at_least, at_most, found, verdict
+
+GATE = "evaluation"
+MOST_DROP = 10.0  # points of CLIP score that one prompt counts with, either way, in the mean drop
+SAMPLED = ("clip", "clip_drop", "share_off")  # bands that a prefix of the list can decide
+CLIP, CLIP_DROP, SHARE_OFF = "mean CLIP score", "mean CLIP drop", "share of prompts off"
+
+
+def leaves_band(result: PromptResult, thresholds: Thresholds) -> bool | None:
+    """
+    Whether a prompt's picture is one that the quality gate would call a regression, beside the live baseline's.
+
+    Returns:
+        None where that cannot be told: no band, or no pictures through no fault of the recipe's.
+    """
+    band = thresholds.live
+    if result.status in (Status.BASELINE_FAILED, Status.SET_ASIDE) or band.min_ssim is None:
+        return None
+    if result.status is Status.RECIPE_FAILED or result.problem is not None:
+        return True
+    outcomes = [check.outcome for check in band_checks("live", result.scores, band)]
+    if thresholds.max_clip_drop is not None and result.clip_drop is not None:
+        outcomes.append(at_most("", result.clip_drop, thresholds.max_clip_drop).outcome)
+    # A score that is NaN, or none at all, is nothing to be proud of.
+    return any(outcome is not Outcome.PASS for outcome in outcomes)
+
+
+@dataclass(slots=True, kw_only=True)
+class Judge:
+    """Takes results in the order of drawing and knows at any moment what is certain about the whole list."""
+
+    thresholds: Thresholds
+    alpha: float
+    total: int
+    count: int = 0
+    off: int = 0
+    without_answer: list[PromptResult] = field(default_factory=list)
+    unknown: int = 0  # prompts of which nobody can tell whether they left their band
+    baseline_clip: Moments = field(default_factory=Moments)
+    compiled_clip: Moments = field(default_factory=Moments)
+    drop: Moments = field(default_factory=Moments)
+    cut_drops: int = 0  # beyond what one prompt counts with
+    _drop_evidence: MeanEvidence | None = None
+    _clip_evidence: dict[str, MeanEvidence] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        band = self.thresholds.evaluation
+        if band.max_clip_drop is not None:
+            limit = min(band.max_clip_drop, MOST_DROP)
+            self._drop_evidence = MeanEvidence(limit, -MOST_DROP, MOST_DROP, self.total, self.alpha)
+        for name in ("min_clip", "max_clip"):
+            if (limit := getattr(band, name)) is not None:
+                self._clip_evidence[name] = MeanEvidence(limit, 0.0, 100.0, self.total, self.alpha)
+
+    def add(self, result: PromptResult) -> None:
+        """The next prompt's result."""
+        self.count += 1
+        is_off = leaves_band(result, self.thresholds)
+        self.off += bool(is_off)
+        self.unknown += is_off is None
+        if result.status is not Status.DRAWN:
+            self.without_answer.append(result)
+        if result.status in (Status.BASELINE_FAILED, Status.SET_ASIDE):
+            return
+        before, after = result.baseline_clip, result.compiled_clip
+        if result.status is Status.RECIPE_FAILED:
+            before, after = MOST_DROP, 0.0  # no picture: it counts as the worst that a prompt can
+        if before is None or after is None or not math.isfinite(before - after):
+            return
+        drop = before - after
+        self.cut_drops += abs(drop) > MOST_DROP
+        drop = min(max(drop, -MOST_DROP), MOST_DROP)
+        if result.status is Status.DRAWN:
+            self.baseline_clip.add(before)
+            self.compiled_clip.add(after)
+        self.drop.add(drop)
+        if self._drop_evidence is not None:
+            self._drop_evidence.add(drop)
+        for evidence in self._clip_evidence.values():
+            evidence.add(min(max(after, 0.0), 100.0))
+
+    @property
+    def drop_interval(self) -> Interval:
+        """Of the mean drop over prompts like these."""
+        return mean_interval(self.drop, alpha=self.alpha)
+
+    @property
+    def clip_interval(self) -> Interval:
+        """Of the recipe's mean CLIP score over prompts like these."""
+        return mean_interval(self.compiled_clip, alpha=self.alpha)
+
+    @property
+    def share_interval(self) -> Interval:
+        """Of the share off among prompts like these."""
+        return share_interval(self.off, self.count, None, alpha=self.alpha)
+
+    @property
+    def certain(self) -> Outcome | None:
+        """REGRESSION or PASS where no prompt to come is likely to change it; None while it may."""
+        outcomes = [check.outcome for check in self._sampled_checks()]
+        if Outcome.REGRESSION in outcomes:
+            return Outcome.REGRESSION
+        needs_all = any(
+            value is not None
+            for name, value in self.thresholds.evaluation
+            if not name.endswith(("clip", "drop", "off"))
+        )
+        is_sound = not needs_all and not self.without_answer and not self.unknown
+        return Outcome.PASS if is_sound and set(outcomes) == {Outcome.PASS} else None
+
+    def verdict(self, distances: Mapping[str, float | None]) -> Verdict:
+        """
+        The verdict on what was drawn so far.
+
+        Args:
+            distances: Between sets, by the name of their ceiling without `max_`; judged when all prompts are drawn.
+        """
+        checks = self._sampled_checks()
+        checks += [
+            found("prompt", _outcome_of(result), f"{result.status}: {result.problem}", of=_named(result))
+            for result in self.without_answer
+        ]
+        checks += self._distance_checks(distances)
+        return verdict(GATE, checks)
+
+    def _sampled_checks(self) -> list[Check]:
+        return [self._drop_check(), self._share_check(), *self._clip_checks()]
+
+    def _drop_check(self) -> Check:
+        limit = self.thresholds.evaluation.max_clip_drop
+        obtained = self.drop.mean if self.drop.count and self._has_all_scores else None
+        note = f"{self.cut_drops} counted as {MOST_DROP:g}" if self.cut_drops else ""
+        check = at_most(CLIP_DROP, obtained, limit, unit="points", note=note)
+        evidence = self._drop_evidence
+        check = replace(check, interval=self.drop_interval)
+        return self._so_far(
+            check, evidence is not None and evidence.is_above, evidence is not None and evidence.is_below
+        )
+
+    @property
+    def _has_all_scores(self) -> bool:
+        unanswered = sum(result.status is not Status.RECIPE_FAILED for result in self.without_answer)
+        return self.drop.count == self.count - unanswered
+
+    def _clip_checks(self) -> list[Check]:
+        checks = []
+        obtained = self.compiled_clip.mean if self.compiled_clip.count and self._has_all_scores else None
+        for name, evidence in self._clip_evidence.items():
+            limit, is_floor = getattr(self.thresholds.evaluation, name), name == "min_clip"
+            check = (at_least if is_floor else at_most)(CLIP, obtained, limit, unit="points")
+            is_bad, is_good = evidence.is_above, evidence.is_below
+            if is_floor:
+                is_bad, is_good = is_good, is_bad
+            checks.append(self._so_far(replace(check, interval=self.clip_interval), is_bad, is_good))
+        return checks
+
+    def _share_check(self) -> Check:
+        limit = self.thresholds.evaluation.max_share_off
+        told = self.count - self.unknown
+        check = at_most(SHARE_OFF, self.off / told if told else None, limit, note=f"{self.off} of {told}")
+        check = replace(check, interval=self.share_interval)
+        if limit is None or not told:
+            return check
+        whole = share_interval(self.off, told, self.total, alpha=self.alpha)
+        return self._so_far(check, whole.low > limit, whole.high <= limit)
+
+    def _so_far(self, check: Check, is_bad: bool, is_good: bool) -> Check:
+        """A check on a prefix: what it says of the whole list."""
+        if self.count == self.total or check.outcome is Outcome.NOT_COMPARABLE:
+            return check
+        outcome = Outcome.REGRESSION if is_bad else Outcome.PASS if is_good else Outcome.INCONCLUSIVE
+        told = "certain" if is_bad or is_good else "not certain"
+        note = f"{told} after {self.count} of {self.total} prompts"
+        return replace(check, outcome=outcome, note=f"{check.note}; {note}" if check.note else note)
+
+    def _distance_checks(self, distances: Mapping[str, float | None]) -> list[Check]:
+        checks = []
+        for name, limit in self.thresholds.evaluation:
+            kind, _, distance = name.partition("_")
+            if limit is None or distance in SAMPLED:
+                continue
+            title = distance.replace("reference_", "reference ").upper().replace("REFERENCE", "reference")
+            if self.count < self.total:
+                checks.append(found(title, Outcome.INCONCLUSIVE, f"judged when all {self.total} prompts are drawn"))
+            else:
+                checks.append((at_least if kind == "min" else at_most)(title, distances.get(distance), limit))
+        return checks
+
+
+def _named(result: PromptResult) -> str:
+    return f"{result.number} (line {result.line}, '{result.prompt}')"
+
+
+def _outcome_of(result: PromptResult) -> Outcome:
+    return Outcome.REGRESSION if result.status is Status.RECIPE_FAILED else Outcome.NOT_COMPARABLE

@@ -1,0 +1,153 @@
+"""The prompts of an evaluation: a file, checked line by line, in the order in which they are drawn."""
+
+import csv
+import hashlib
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from nearlossless.cases import CaseError
+
+HELD_OUT = "miniature:held-out"
+HELD_OUT_PROMPTS = 1000
+TEXT_COLUMNS = ("prompt", "caption")
+MOST_CHARACTERS = 2000  # as in a case
+_JSON_LINES = (".jsonl", ".ndjson")
+_MOST_SEED = 2**63
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """One prompt. `number` is its place in the order of drawing, `line` its place in the file, from 1."""
+
+    number: int
+    line: int
+    text: str
+    seed: int
+
+
+@dataclass(frozen=True, slots=True)
+class PromptSet:
+    """All prompts in the order of drawing."""
+
+    source: str
+    sha256: str
+    prompts: tuple[Prompt, ...]
+
+    def __len__(self) -> int:
+        return len(self.prompts)
+
+
+def read_prompts(source: str, *, first_seed: int) -> PromptSet:
+    """
+    Read JSON Lines or tab-separated values with a header, or take the miniature's own captions.
+
+    Prompts are drawn in the order of a hash, which has nothing to do with that of the file: any prefix of a sorted file
+    is then a sample of all of it.
+
+    Args:
+        source: A file that ends in .jsonl, .ndjson or .tsv, with `prompt` or `caption` and perhaps `seed` for each
+            prompt; or `miniature:held-out`.
+        first_seed: Of the initial latents of the file's first prompt without a seed of its own; each later one's is one
+            higher.
+
+    Raises:
+        CaseError: The file cannot be read or used; names line and reason.
+    """
+    if source == HELD_OUT:
+        from nearlossless.miniature.world import held_out_scenes
+
+        rows: Iterator[tuple[int, Mapping[str, Any]]] = (
+            (number, {"prompt": scene.caption}) for number, scene in enumerate(held_out_scenes(HELD_OUT_PROMPTS), 1)
+        )
+    else:
+        rows = _rows(Path(source))
+    return _ordered(source, _checked(source, rows, first_seed))
+
+
+def _rows(path: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:
+    """Each prompt's line number and fields."""
+    suffix = path.suffix.lower()
+    if suffix not in (*_JSON_LINES, ".tsv"):
+        raise CaseError(f"{path}: prompts are read from {', '.join(_JSON_LINES)} (JSON Lines), .tsv or '{HELD_OUT}'")
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            yield from _json_rows(path, file) if suffix in _JSON_LINES else _tab_rows(path, file)
+    except OSError as error:
+        raise CaseError(f"{path}: cannot be read ({error.strerror})") from None
+    except UnicodeDecodeError as error:
+        raise CaseError(f"{path}: is not UTF-8 ({error.reason} at byte {error.start} of a block)") from None
+    except csv.Error as error:
+        raise CaseError(f"{path}: is not tab-separated: {error}") from None
+
+
+def _json_rows(path: Path, lines: Iterable[str]) -> Iterator[tuple[int, Mapping[str, Any]]]:
+    for number, line in enumerate(lines, 1):
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line)
+        except ValueError as error:
+            raise CaseError(f"{path}, line {number}: is no JSON: {error}") from None
+        if not isinstance(row, dict):
+            raise CaseError(f"{path}, line {number}: is no JSON object with a 'prompt'")
+        yield number, row
+
+
+def _tab_rows(path: Path, lines: Iterable[str]) -> Iterator[tuple[int, Mapping[str, Any]]]:
+    reader = csv.DictReader(lines, delimiter="\t")
+    names = reader.fieldnames or ()
+    if not set(TEXT_COLUMNS) & set(names):
+        raise CaseError(f"{path}: has no column {' or '.join(map(repr, TEXT_COLUMNS))}; it has: {', '.join(names)}")
+    for row in reader:
+        if None in row.values() or None in row:
+            raise CaseError(f"{path}, line {reader.line_num}: has not the {len(names)} columns of the header")
+        yield reader.line_num, row
+
+
+def _checked(
+    source: str, rows: Iterable[tuple[int, Mapping[str, Any]]], first_seed: int
+) -> Iterator[tuple[int, str, int]]:
+    """Line, text and seed of each prompt; two that would be drawn alike are an error."""
+    seen: dict[bytes, int] = {}
+    for place, (line, row) in enumerate(rows):
+        where = f"{source}, line {line}"
+        text = next((row[name] for name in TEXT_COLUMNS if name in row), None)
+        if not isinstance(text, str):
+            raise CaseError(f"{where}: has no text under {' or '.join(map(repr, TEXT_COLUMNS))}")
+        if not text.strip():
+            raise CaseError(f"{where}: the prompt is empty")
+        if len(text) > MOST_CHARACTERS:
+            raise CaseError(f"{where}: the prompt has {len(text)} characters, at most {MOST_CHARACTERS} are drawn")
+        own_seed = _seed(row.get("seed"), where)
+        key = hashlib.sha256(f"{own_seed} {text}".encode()).digest()
+        if key in seen:
+            raise CaseError(f"{where}: the same prompt stands in line {seen[key]}: give each a 'seed', or remove one")
+        seen[key] = line
+        yield line, text, (first_seed + place) % _MOST_SEED if own_seed is None else own_seed
+
+
+def _seed(value: Any, where: str) -> int | None:
+    if value is None or value == "":
+        return None
+    try:
+        seed = int(value)
+    except (TypeError, ValueError):
+        seed = -1
+    if not 0 <= seed < _MOST_SEED or isinstance(value, bool | float):
+        raise CaseError(f"{where}: a seed is a whole number from 0 to 2^63 - 1, not {value!r}")
+    return seed
+
+
+def _ordered(source: str, found: Iterable[tuple[int, str, int]]) -> PromptSet:
+    rows = list(found)
+    if not rows:
+        raise CaseError(f"{source}: has no prompt")
+    digest = hashlib.sha256()
+    for row in rows:
+        digest.update(json.dumps(row).encode())
+    rows.sort(key=lambda row: hashlib.sha256(json.dumps(row[1:]).encode()).digest())
+    prompts = tuple(Prompt(number, line, text, seed) for number, (line, text, seed) in enumerate(rows))
+    return PromptSet(source=source, sha256=digest.hexdigest(), prompts=prompts)

@@ -1,0 +1,93 @@
+"""`evaluation.json`: everything an evaluation found, but the results of single prompts, which are Parquet."""
+
+from pathlib import Path
+from typing import Any, Final, Literal
+
+from pydantic import Field
+
+from nearlossless.atomic import write_text
+from nearlossless.evaluation.bands import SetBand
+from nearlossless.record.part import Part
+from nearlossless.record.verdicts import VerdictRecord
+
+SCHEMA_VERSION: Final = 1
+RECORD_FILE = "evaluation.json"
+
+
+class Mean(Part):
+    """A mean over the prompts that were judged, and an interval for the mean over prompts like these."""
+
+    mean: float
+    low: float
+    high: float
+
+
+class WorstPrompt(Part):
+    """One of the ten worst. Files are inside the results folder."""
+
+    number: int
+    line: int
+    prompt: str
+    seed: int
+    status: str
+    problem: str | None
+    worst_tile_ssim: float | None
+    psnr_db: float | None
+    colour_difference: float | None
+    clip_drop: float | None
+    baseline_file: str | None = None
+    recipe_file: str | None = None
+
+
+class PaceRecord(Part):
+    """What one session drew."""
+
+    prompts: int
+    seconds: float
+    workers: int
+    engine: str
+
+
+class EvaluationRecord(Part):
+    """
+    One evaluation. Quantiles are of the prompts judged, by figure: at 0.1 %, 1 %, 5 % and so on of them.
+
+    `results_sha256` is of the results judged, in order: equal hashes are equal results to the bit.
+    """
+
+    schema_version: Literal[1] = 1
+    nearlossless_version: str
+    started: str
+    command: str
+    case: str
+    recipe: str
+    device: str
+    prompts_source: str
+    prompts_sha256: str
+    prompts: int
+    judged: int
+    stopped_early: bool
+    verdict: VerdictRecord
+    band: SetBand
+    alpha: float
+    baseline_clip: Mean | None = None
+    compiled_clip: Mean | None = None
+    clip_drop: Mean | None = None
+    off: int
+    share_off: Mean
+    distances: dict[str, float] = Field(default_factory=dict)
+    reference: str | None = None
+    quantiles: dict[str, dict[str, float]] = Field(default_factory=dict)
+    worst: list[WorstPrompt] = Field(default_factory=list)
+    set_aside: list[WorstPrompt] = Field(default_factory=list)
+    results_sha256: str
+    pace: PaceRecord
+    picture: dict[str, Any]
+    stack: dict[str, str]
+
+
+def write_evaluation(record: EvaluationRecord, folder: Path) -> Path:
+    """Write `evaluation.json` into a results folder."""
+    path = folder / RECORD_FILE
+    write_text(path, record.model_dump_json(indent=1) + "\n")
+    return path

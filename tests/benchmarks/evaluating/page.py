@@ -1,0 +1,138 @@
+"""`docs/benchmarks/evaluate.md` from its figures, and which promises they miss."""
+
+from typing import Any
+
+MOST_OVERHEAD = 0.03
+MOST_GROWTH_BYTES = 1000  # a prompt, of peak memory; its features lie on disk
+MIB = 1024**2
+
+
+def missed(found: dict[str, Any]) -> list[str]:
+    """Promises that the figures break; of parts that were not measured none."""
+    told = []
+    if "speed" in found and found["speed"]["overhead"] > MOST_OVERHEAD:
+        told.append(f"overhead {found['speed']['overhead']:.1%}, at most {MOST_OVERHEAD:.0%}")
+    if "memory" in found and (growth := growth_bytes(found["memory"])) > MOST_GROWTH_BYTES:
+        told.append(f"memory grows by {growth:.0f} bytes a prompt, at most {MOST_GROWTH_BYTES}")
+    for name, row in found.get("calibration", {}).get("changes", {}).items():
+        wanted = "PASS" if name == "identical" else "REGRESSION"
+        orders = found["calibration"]["orders"]
+        if row["verdict"] != wanted or row["outcomes"][wanted] < orders:
+            told.append(f"{name}: {row['outcomes'][wanted]} of {orders} orders end as {wanted}, all should")
+    return told
+
+
+def growth_bytes(memory: dict[str, Any]) -> float:
+    """Peak bytes a prompt, between the fewest and the most prompts."""
+    runs = {int(count): row for count, row in memory["runs"].items()}
+    few, many = min(runs), max(runs)
+    return float(runs[many]["peak_bytes"] - runs[few]["peak_bytes"]) / max(1, many - few)
+
+
+def render(found: dict[str, Any]) -> str:
+    """The page."""
+    lines = [
+        "# What an evaluation costs, and what it catches",
+        "",
+        (
+            "Written by `tox run -e bench-evaluate`; raw figures in [evaluate.json](evaluate.json). Parts can be"
+            " measured alone with `--only`, the timed ones (`speed`) on a quiet machine."
+        ),
+        "",
+    ]
+    parts = {"calibration": _calibration, "speed": _speed, "memory": _memory, "cost": _cost}
+    for name, told in parts.items():
+        lines += [*told(found[name]), ""] if name in found else []
+    promises = found["missed"] or ["none"]
+    return "\n".join([*lines, f"Promises missed: {'; '.join(promises)}.", ""])
+
+
+def _calibration(found: dict[str, Any]) -> list[str]:
+    rows = [
+        f"| {name} | {row['relative_clip_drop']:.2%} | {row['share_off']:.1%} | {row['five_pictures_pass']:.0%} |"
+        f" {row['verdict']} | {row['prompts_needed']['median']} ({row['prompts_needed']['most']}) |"
+        for name, row in found["changes"].items()
+    ]
+    return [
+        "## What a set shows that five pictures do not",
+        "",
+        (
+            f"{found['prompts']} held-out captions of the miniature, {found['steps']} steps at {found['side_px']} px,"
+            f" error rate {found['alpha']}. Bands: mean CLIP drop at most 0.3 points, at most 0.5 % of the prompts off;"
+            " a prompt is off below a worst tile of 0.98, or with a CLIP drop of its own above 5 points. The last"
+            f" column is how many prompts `--stop-early` takes: median (and most) of {found['orders']} shuffles."
+        ),
+        "",
+        "| recipe | CLIP drop | prompts off | five pictures pass | verdict on the set | prompts needed |",
+        "| --- | ---: | ---: | ---: | --- | ---: |",
+        *rows,
+    ]
+
+
+def _speed(found: dict[str, Any]) -> list[str]:
+    rows = [f"| {way} | {rate:.3f} |" for way, rate in found["median_prompts_per_s"].items()]
+    return [
+        "## Prompts a second",
+        "",
+        (
+            f"The miniature, 128 px, 28 steps, one thread a worker, {found['prompts']} prompts in each of"
+            f" {found['rounds']} rounds, all ways in turn; medians. Pipelines are built before the clock starts."
+        ),
+        "",
+        "| | prompts a second |",
+        "| --- | ---: |",
+        *rows,
+        "",
+        (
+            f"Overhead of the local engine over a bare loop that draws, compares and scores: {found['overhead']:.2%}"
+            f" (at most {MOST_OVERHEAD:.0%})."
+        ),
+    ]
+
+
+def _memory(found: dict[str, Any]) -> list[str]:
+    rows = [
+        f"| {int(count):,} | {row['peak_bytes'] / MIB:.0f} MiB | {row['bytes_on_disk'] / int(count) / 1024:.1f} KiB |"
+        f" {1000 * row['seconds'] / int(count):.1f} ms |"
+        for count, row in found["runs"].items()
+    ]
+    return [
+        "## Memory by the number of prompts",
+        "",
+        (
+            "Results that are made up, and kept, judged and reported for real, in a fresh process each, with embeddings"
+            f" of {found['dimensions']} numbers. Peak resident memory of the process that collects:"
+        ),
+        "",
+        "| prompts | peak | on disk, a prompt | time, a prompt |",
+        "| ---: | ---: | ---: | ---: |",
+        *rows,
+        "",
+        f"{growth_bytes(found):.0f} bytes a prompt: the list of prompts, and six figures of each for the quantiles.",
+    ]
+
+
+def _cost(found: dict[str, Any]) -> list[str]:
+    rows = [
+        f"| {name} | {row['baseline_s']:.2f} s | {row['recipe_s']:.2f} s | {row['start_s']:.0f} s | "
+        + " | ".join(f"{hours:.2f} h ({row['gpu_hours'][gpus]:.1f})" for gpus, hours in row["hours"].items())
+        + " |"
+        for name, row in found["recipes"].items()
+    ]
+    gpus = list(next(iter(found["recipes"].values()))["hours"])
+    return [
+        f"## {found['prompts']:,} prompts of SD3.5-Large",
+        "",
+        (
+            "Computed, not run: from the latencies, loading and first calls of [h100.md](h100.md) (1024 px, 28 steps)"
+            f" and {found['scoring_s']:.2f} s of comparing a pair on one CPU thread"
+            " ([quality-cost.md](quality-cost.md)); one worker a GPU, baseline and recipe at every"
+            " prompt, the CLIP of the case's judge not counted."
+        ),
+        "",
+        "| recipe | baseline | recipe | start of a worker | "
+        + " | ".join(f"{count} GPU{'s' * (int(count) > 1)} (GPU hours)" for count in gpus)
+        + " |",
+        "| --- | ---: | ---: | ---: |" + " ---: |" * len(gpus),
+        *rows,
+    ]

@@ -1,0 +1,79 @@
+"""The page of `bench-evaluate`: promises from both sides, and every part that was measured."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.benchmarks.evaluating.cost import computed_cost
+from tests.benchmarks.evaluating.page import missed, render
+
+DOCS = Path(__file__).parents[2] / "docs" / "benchmarks"
+
+
+def figures(**changes: Any) -> dict[str, Any]:
+    """Sound figures of all parts."""
+    row = {
+        "relative_clip_drop": 0.0,
+        "share_off": 0.0,
+        "five_pictures_pass": 1.0,
+        "verdict": "PASS",
+        "outcomes": {"PASS": 10, "REGRESSION": 0},
+        "prompts_needed": {"median": 5, "most": 9},
+    }
+    bad = {**row, "verdict": "REGRESSION", "outcomes": {"PASS": 0, "REGRESSION": 10}}
+    sound: dict[str, Any] = {
+        "calibration": {
+            "prompts": 100,
+            "orders": 10,
+            "steps": 8,
+            "side_px": 64,
+            "alpha": 0.001,
+            "changes": {"identical": row, "defect": bad},
+        },
+        "speed": {"prompts": 5, "rounds": 3, "median_prompts_per_s": {"local": 0.5}, "overhead": 0.03},
+        "memory": {
+            "dimensions": 512,
+            "runs": {
+                "100": {"peak_bytes": 10**8, "bytes_on_disk": 10**5, "seconds": 1.0},
+                "1100": {"peak_bytes": 10**8 + 10**6, "bytes_on_disk": 10**6, "seconds": 9.0},
+            },
+        },
+        "cost": computed_cost(DOCS),
+        "missed": [],
+    }
+    return sound | changes
+
+
+def test_sound_figures_miss_nothing() -> None:
+    """At the limits all promises hold, and the page has every part."""
+    assert missed(figures()) == []
+    page = render(figures())
+    assert page.count("\n## ") == 4
+    assert "Promises missed: none." in page
+
+
+@pytest.mark.parametrize(
+    ("part", "change", "told"),
+    [
+        ("speed", {"overhead": 0.031}, "overhead"),
+        ("memory", {"runs": {**figures()["memory"]["runs"], "1100": {"peak_bytes": 2 * 10**8}}}, "memory grows"),
+        (
+            "calibration",
+            {"changes": {"identical": figures()["calibration"]["changes"]["defect"]}},
+            "identical: 0 of 10",
+        ),
+        ("calibration", {"changes": {"defect": figures()["calibration"]["changes"]["identical"]}}, "defect: 0 of 10"),
+    ],
+)
+def test_broken_promises_are_named(part: str, change: dict[str, Any], told: str) -> None:
+    """A hair beyond each limit, and a verdict that is wrong."""
+    found = figures()
+    (problem,) = missed({**found, part: {**found[part], **change}})
+    assert problem.startswith(told)
+
+
+def test_more_gpus_take_less_time_and_more_starts() -> None:
+    """Hours fall with the GPUs, GPU hours grow by what each worker's start takes."""
+    for row in computed_cost(DOCS)["recipes"].values():
+        assert row["hours"][1] > 7 * row["hours"][8] > 6 * 7 * row["hours"][64]
+        assert row["gpu_hours"][1] < row["gpu_hours"][8] < row["gpu_hours"][64]

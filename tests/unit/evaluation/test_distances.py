@@ -1,0 +1,119 @@
+"""Distances between sets of features, against independent references."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from nearlossless.cases import CaseError
+from nearlossless.evaluation import distances as computed
+from nearlossless.evaluation.distances import cmmd, fid, kid
+from nearlossless.evaluation.reference import COVARIANCE, MEAN, distances, read_reference, write_reference
+
+NONE = np.zeros((0, 0), dtype=np.float32)
+
+
+def features(count: int, *, shift: float = 0.0, seed: int = 0, size: int = 8) -> np.ndarray:
+    """Gaussian features around `shift`."""
+    return (np.random.default_rng(seed).normal(size=(count, size)) + shift).astype(np.float32)
+
+
+def test_cmmd_is_its_formula(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Blocks of three give what the sums over all pairs give."""
+    monkeypatch.setattr(computed, "CMMD_BLOCK", 3)
+    first, second = features(7), features(5, shift=1.0, seed=1)
+
+    def mean_kernel(a: np.ndarray, b: np.ndarray) -> float:
+        a, b = (x.astype(np.float64) / np.linalg.norm(x.astype(np.float64), axis=1, keepdims=True) for x in (a, b))
+        return float(np.mean([[np.exp(-((x - y) ** 2).sum() / 200) for y in b] for x in a]))
+
+    expected = 1000 * (mean_kernel(first, first) + mean_kernel(second, second) - 2 * mean_kernel(first, second))
+    assert cmmd(first, second) == pytest.approx(expected, rel=1e-9)
+
+
+def test_cmmd_of_a_set_with_itself_is_zero() -> None:
+    """Alike is 0, in any order; another set is not."""
+    first = features(50)
+    assert cmmd(first, first[::-1]) == pytest.approx(0, abs=1e-9)
+    assert cmmd(first, features(50, shift=0.5, seed=1)) > 0.1
+
+
+def test_half_precision_hardly_moves_cmmd() -> None:
+    """Features are kept as float16: what that changes is far below what two sets of one kind are apart."""
+    first, second = features(200, size=64), features(200, seed=1, size=64)
+    rounded = cmmd(first.astype(np.float16), second.astype(np.float16))
+    assert rounded == pytest.approx(cmmd(first, second), rel=1e-3)
+
+
+def test_kid_is_that_of_torchmetrics() -> None:
+    """On one subset of all, whose order does not matter, the metric's own class gives the same."""
+    from torchmetrics.image.kid import KernelInceptionDistance
+
+    class AsTheyAre(torch.nn.Module):
+        num_features = 8
+
+        def forward(self, values: torch.Tensor) -> torch.Tensor:
+            return values
+
+    first, second = features(40), features(40, shift=0.3, seed=1)
+    metric = KernelInceptionDistance(feature=AsTheyAre(), subsets=1, subset_size=40)
+    metric.update(torch.from_numpy(first).double(), real=False)
+    metric.update(torch.from_numpy(second).double(), real=True)
+    assert kid(first, second) == pytest.approx(float(metric.compute()[0]), rel=1e-5)
+
+
+def test_fid_of_gaussians_is_the_closed_form() -> None:
+    """Equal covariances leave the squared distance of the means; features and their moments say the same."""
+    first = features(500)
+    second = first + np.float32(0.5)
+    assert fid(first, second) == pytest.approx(8 * 0.25, rel=1e-3)
+    moments = second.mean(0), np.cov(second, rowvar=False)
+    assert fid(first, moments) == pytest.approx(fid(first, second), rel=1e-4)
+
+
+def test_all_distances_are_named_as_their_bands(tmp_path: Path) -> None:
+    """With features of both kinds and a reference every band finds its figure."""
+    from safetensors.numpy import save_file
+
+    other, network = features(30, seed=2), features(30, seed=3, size=4)
+    path = tmp_path / "reference.safetensors"
+    save_file({"features": other, MEAN: network.mean(0), COVARIANCE: np.cov(network, rowvar=False)}, path)
+    found = distances(features(30), features(30, seed=1), (network, network + 1), read_reference(path))
+    assert {"cmmd", "kid", "fid", "reference_cmmd", "reference_kid", "reference_fid"} <= found.keys()
+    assert found["reference_fid"] == pytest.approx(found["fid"], rel=1e-3)
+
+
+def test_without_features_there_are_no_distances() -> None:
+    """A case without a CLIP has none, and a single picture is no set."""
+    assert distances(NONE, NONE, (NONE, NONE), None) == {}
+    assert distances(features(1), features(1), (NONE, NONE), None) == {}
+
+
+def test_written_reference_is_read(tmp_path: Path) -> None:
+    """Features of other pictures, kept by the project's own function."""
+    write_reference(tmp_path / "r.safetensors", features(4))
+    read = read_reference(tmp_path / "r.safetensors").features
+    assert read is not None
+    assert np.array_equal(read, features(4))
+
+
+def test_unusable_references_are_named(tmp_path: Path) -> None:
+    """Missing, no safetensors, nothing known in it, the wrong shape, another model's."""
+    from safetensors.numpy import save_file
+
+    path = tmp_path / "r.safetensors"
+    with pytest.raises(CaseError, match="cannot be read as safetensors"):
+        read_reference(path)
+    path.write_bytes(b"no safetensors")
+    with pytest.raises(CaseError, match="cannot be read as safetensors"):
+        read_reference(path)
+    save_file({"weights": features(2)}, path)
+    with pytest.raises(CaseError, match="holds no 'features'"):
+        read_reference(path)
+    save_file({"features": features(2)[0]}, path)
+    with pytest.raises(CaseError, match="has not 2 dimension"):
+        read_reference(path)
+    write_reference(path, features(4, size=5))
+    with pytest.raises(CaseError, match="of another model"):
+        distances(features(4), features(4), (NONE, NONE), read_reference(path))

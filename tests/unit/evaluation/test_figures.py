@@ -1,0 +1,76 @@
+"""Quantiles and drawings of all results."""
+
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tests.scores import scores
+from tests.unit.evaluation.conftest import MakeResult
+
+from nearlossless.evaluation.identity import RunIdentity
+from nearlossless.evaluation.results import Drawn
+
+pytest.importorskip("pyarrow")
+from nearlossless.evaluation.figures import columns, features_of, quantiles, results_sha256
+from nearlossless.evaluation.plots import plots
+from nearlossless.evaluation.store import Store
+
+
+def test_quantiles_count_from_the_bad_end(make_result: MakeResult) -> None:
+    """One in a hundred prompts is at or below the 1 % quantile of a figure of which more is better, or at or above."""
+    results = [make_result(n, scores=scores(n / 100), compiled_clip=30 - n / 10) for n in range(100)]
+    found = quantiles(columns(results))
+    assert found["worst-tile SSIM"]["1 %"] == 0.0
+    assert found["worst-tile SSIM"]["50 %"] == pytest.approx(0.49)
+    assert found["CLIP drop, points"]["1 %"] == pytest.approx(9.9)
+    assert found["CLIP drop, points"]["50 %"] == pytest.approx(5.0)
+
+
+def test_figures_that_nobody_computed_have_no_quantiles(make_result: MakeResult) -> None:
+    """A prompt without scores is left out, and a figure without any prompt too."""
+    results = [make_result(0, scores=None, baseline_clip=None), make_result(1, baseline_clip=None)]
+    found = quantiles(columns(results))
+    assert found["worst-tile SSIM"]["50 %"] == 1.0
+    assert "CLIP drop, points" not in found
+
+
+def test_hash_is_of_every_value_and_the_order(make_result: MakeResult) -> None:
+    """A last bit of a score, a byte of an embedding, the order: each changes it; NaN does not."""
+    first, second = make_result(0), make_result(1)
+    same = results_sha256([first, second])
+    assert results_sha256([make_result(0), make_result(1)]) == same
+    changed = [
+        [second, first],
+        [make_result(0, compiled_clip=math.nextafter(30.0, 31.0)), second],
+        [make_result(0, scores=scores(math.nextafter(1.0, 0.0))), second],
+        [make_result(0, compiled_features=b"\x01<" * 4), second],
+    ]
+    assert same not in {results_sha256(results) for results in changed}
+
+
+def test_features_come_from_disk_and_leave_nothing(tmp_path: Path, make_result: MakeResult) -> None:
+    """One row a prompt that has them, of those that were judged; the files are gone afterwards."""
+    identity = RunIdentity(case="c", recipe="r", device="cpu", prompts_sha256="", prompts=9, settings={}, threads=1)
+    with Store(tmp_path / "results", identity) as store:
+        for number in range(5):
+            values = np.full(4, number, dtype="<f2").tobytes() if number != 1 else None
+            store.add(Drawn(result=make_result(number, compiled_features=values), pictures={}))
+        with features_of(store, 4) as found:
+            assert found["compiled_features"][:, 0].tolist() == [0, 2, 3]
+            assert found["baseline_network"].shape == (0, 0)
+        assert not list((tmp_path / "results").glob(".features*"))
+
+
+def test_same_results_are_drawn_to_the_same_bytes(tmp_path: Path, make_result: MakeResult) -> None:
+    """Scatter and curves, as SVG without a date."""
+    pytest.importorskip("matplotlib")
+    identity = RunIdentity(case="c", recipe="r", device="cpu", prompts_sha256="", prompts=9, settings={}, threads=1)
+    with Store(tmp_path, identity) as store:
+        for number in range(9):
+            store.add(Drawn(result=make_result(number, compiled_clip=30.0 - number), pictures={}))
+    drawn = plots(tmp_path, 9)
+    assert drawn == plots(tmp_path, 9)
+    assert [caption.split()[0] for caption, _ in drawn] == ["CLIP", "prompts", "prompts"]
+    assert all(svg.startswith("<svg") for _, svg in drawn)
+    assert plots(tmp_path, 5) != drawn
