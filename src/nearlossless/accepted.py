@@ -69,12 +69,6 @@ def accepted_warmup(case_folder: Path, recipe: str, fingerprint: Fingerprint, ve
         subjects = read_record(path).subjects
     except RecordError as error:
         return str(error)
-    known = {
-        key: counts
-        for subject in subjects
-        if subject.recipe == recipe
-        for key, counts in subject.accepted_warmups.items()
-    }
-    return known.get(versions) or f"nothing is accepted for {versions}" + (
-        f", only for {'; '.join(known)}" if known else ""
-    )
+    known = {key: counts for each in subjects if each.recipe == recipe for key, counts in each.accepted_warmups.items()}
+    others = f", only for {'; '.join(known)}" if known else ""
+    return known.get(versions) or f"nothing is accepted for {versions}{others}"

@@ -45,7 +45,7 @@ def cycle_sizes(baseline: Any | None, compiled: Any, subject: Subject, progress:
     others, records = other_variations(case.generation, case.shapes), list[SizeRecord]()
     first = [sizes[case.generation.sizes.index(size)] for size in warmup_sizes(case.generation.sizes)]
     with progress.phase("shapes: warm-up"):
-        warmup, failed = _warm_up(compiled, case, [*first, *(each for each in others if each.may_specialize)])
+        warmup, failed = _warm_up(compiled, case, [*first, *(each for each in others if each.is_warmup)])
         for number, variation in enumerate([*sizes, *others], 1):
             if number % 10 == 1:
                 progress.say(f"shapes: call {number} of {len(sizes) + len(others)}")

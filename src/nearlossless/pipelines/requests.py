@@ -64,11 +64,7 @@ class Variation:
     batch: Batch
     guidance_scale: float
     name: str = ""
-
-    @property
-    def may_specialize(self) -> bool:
-        """Whether the denoiser may be called with a batch of one, for which `dynamic=True` compiles again."""
-        return bool(self.name) and len(self.batch) == 1
+    is_warmup: bool = False  # the denoiser's batch may be one: even `dynamic=True` compiles again for it
 
 
 def size_variations(generation: Generation) -> list[Variation]:
@@ -77,15 +73,19 @@ def size_variations(generation: Generation) -> list[Variation]:
 
 
 def other_variations(generation: Generation, shapes: Shapes) -> list[Variation]:
-    """What else changes between calls, one thing at a time, at the smallest size; what is the case's own is left out."""
+    """What else changes between calls, one thing at a time, at the smallest size; the case's own is left out."""
     scale = generation.guidance_scale
     base = min(size_batches(generation), key=lambda batch: batch[0].height * batch[0].width)
     found = [
-        Variation(_of_size(base, count), scale, f"batch of {count}")
+        Variation(_of_size(base, count), scale, f"batch of {count}", is_warmup=count == 1)
         for count in shapes.batch_sizes
         if count != len(base)
     ]
-    found += [Variation(base, other, f"guidance {other:g}") for other in shapes.guidance_scales if other != scale]
+    found += [
+        Variation(base, other, f"guidance {other:g}", is_warmup=True)
+        for other in shapes.guidance_scales
+        if other != scale
+    ]
     for words in shapes.prompt_words:
         prompts = [_of_words(request.prompt, words) for request in base]
         batch = tuple(dataclasses.replace(r, prompt=prompt) for r, prompt in zip(base, prompts, strict=True))

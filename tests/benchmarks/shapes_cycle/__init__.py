@@ -66,16 +66,13 @@ def section(data: dict[str, Any]) -> str:
     planted, benign = data["planted"], data["benign"]
     caught, named = sum(each["compiles"] > 0 for each in planted), sum(each["is_named"] for each in planted)
     flagged = sum(each["compiles"] > 0 for each in benign)
-    lines = [
-        "## Recompilations",
-        "",
+    summary = (
         f"torch {data['torch']}: {caught} of {len(planted)} planted recompilations were caught, {named} named with"
         f" function and guard; {flagged} of {len(benign)} benign changes were flagged. *Refused*: torch's own guard,"
-        " `fail_on_recompile` or, before torch 2.6, `error_on_recompile`, stopped it too.",
-        "",
-        "| planted | compiles | named | refused | told |",
-        "| --- | ---: | --- | --- | --- |",
-    ]
+        " `fail_on_recompile` or, before torch 2.6, `error_on_recompile`, stopped it too."
+    )
+    heads = ["| planted | compiles | named | refused | told |", "| --- | ---: | --- | --- | --- |"]
+    lines = ["## Recompilations", "", summary, "", *heads]
     lines += [
         f"| {each['name']} | {each['compiles']} | {_word(each['is_named'])} | {_word(each['is_refused'])} |"
         f" `{_cell(each['told'])}` |"
