@@ -118,7 +118,7 @@ class Generation(Strict):
 class Shapes(Strict):
     """What the shapes gate changes beside the size, each around the smallest of the case's sizes."""
 
-    batch_sizes: tuple[Annotated[int, Field(ge=1, le=64)], ...] = Field((1, 2), description="Pictures a call.")
+    batch_sizes: tuple[Annotated[int, Field(ge=1, le=64)], ...] = Field((1, 2, 3), description="Pictures a call.")
     guidance_scales: tuple[Annotated[float, Field(ge=0, le=100)], ...] = Field(
         (1.0,), description="At 1 or below SD3 and SDXL draw without guidance, at half the batch."
     )

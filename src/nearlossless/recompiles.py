@@ -39,12 +39,12 @@ def recompile_log() -> Iterator[list[str]]:
     from torch._logging._internal import log_state
 
     logger, handler = logging.getLogger(_LOGGER), _Handler()
-    was_on, level, propagates = log_state.is_artifact_enabled(_ARTIFACT), logger.level, logger.propagate
+    was_on, level, propagates = _ARTIFACT in log_state.artifact_names, logger.level, logger.propagate
     others = list(logger.handlers)
     logger.addHandler(handler)
     try:
         if not was_on:
-            log_state.enable_artifact(_ARTIFACT)
+            log_state.artifact_names.add(_ARTIFACT)
             logger.propagate = False
             for other in others:
                 logger.removeHandler(other)

@@ -215,7 +215,7 @@ def test_sizes_catch_swapped_pictures(
     subject = make_subject(pairs, backend("reversing"))
     compiled, _ = compile_beside(baseline, subject, silent)
     sizes = cycle_sizes(baseline, compiled, subject, silent).sizes
-    assert max(size.live_worst_tile_ssim or 0 for size in sizes) < 0.9
+    assert max(size.live_worst_tile_ssim or 0 for size in sizes if not size.variation) < 0.9
     assert judge_shapes(sizes, Thresholds(live=Band(min_ssim=0.9))).outcome is Outcome.REGRESSION
 
 

@@ -57,17 +57,19 @@ def test_cycle_varies_one_thing_at_a_time(miniature_case: Case) -> None:
     found = other_variations(generation, Shapes())
     assert [each.name for each in found] == [
         "batch of 2",
+        "batch of 3",
         "guidance 1",
         "prompt of 1 word",
         "prompt of 600 words",
         "3 steps",
     ]
     assert {(r.height, r.width) for each in found for r in each.batch} == {(64, 64)}
-    assert [len(each.batch) for each in found] == [2, 1, 1, 1, 1]
-    assert [len(found[number].batch[0].prompt.split()) for number in (2, 3)] == [1, 600]
-    assert [each.batch[0].steps for each in found] == [2, 2, 2, 2, 3]
-    assert [each.guidance_scale for each in found] == [3.5, 1.0, 3.5, 3.5, 3.5]
+    assert [len(each.batch) for each in found] == [2, 3, 1, 1, 1, 1]
+    assert [len(found[number].batch[0].prompt.split()) for number in (3, 4)] == [1, 600]
+    assert [each.batch[0].steps for each in found] == [2, 2, 2, 2, 2, 3]
+    assert [each.guidance_scale for each in found] == [3.5, 3.5, 1.0, 3.5, 3.5, 3.5]
     assert len({request.seed for request in found[0].batch}) == 2
+    assert [each.name for each in found if each.is_warmup] == ["batch of 2", "guidance 1"]
     sizes = [(v.batch[0].height, v.batch[0].width) for v in size_variations(generation)]
     assert sizes == list(generation.sizes)
 
@@ -83,7 +85,7 @@ def test_faithful_pipeline_passes(cycle: Callable[..., Cycle]) -> None:
     found = cycle(pictures)
     assert outcomes(found) == (Outcome.PASS, set())
     assert all(size.baseline_s and size.compiled_s for size in found.sizes)
-    assert len(found.sizes) == 8
+    assert len(found.sizes) == 9
 
 
 def test_size_that_is_ignored_is_a_regression(cycle: Callable[..., Cycle]) -> None:
@@ -158,7 +160,7 @@ def test_recompilation_names_its_trigger_frame_and_guard(cycle: Callable[..., Cy
     assert "64x64, 3 steps: 1 by specialized_step (" in verdict.reason
     assert "test_cycle.py:" in verdict.reason
     assert "== '2'" in verdict.reason
-    assert [size.compiles for size in found.sizes] == [0] * 7 + [1]
+    assert [size.compiles for size in found.sizes] == [0] * 8 + [1]
     assert found.sizes[-1].live_worst_tile_ssim == pytest.approx(1)
 
 

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 import torch
@@ -82,7 +83,7 @@ def test_recordings_of_cuda_graphs_are_counted(monkeypatch: pytest.MonkeyPatch) 
     from torch._inductor.cudagraph_trees import CUDAGraphTreeManager
 
     monkeypatch.setattr(CUDAGraphTreeManager, "record_function", lambda *_arguments: "recorded")
-    manager = object.__new__(CUDAGraphTreeManager)
+    manager: Any = object.__new__(CUDAGraphTreeManager)
     with counted_recordings() as count:
         assert count() == 0
         assert manager.record_function([], None) == "recorded"

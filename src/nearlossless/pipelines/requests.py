@@ -64,7 +64,7 @@ class Variation:
     batch: Batch
     guidance_scale: float
     name: str = ""
-    is_warmup: bool = False  # the denoiser's batch may be one: even `dynamic=True` compiles again for it
+    is_warmup: bool = False  # whether the denoiser's batch may be one before or now: `dynamic=True` compiles for each
 
 
 def size_variations(generation: Generation) -> list[Variation]:
@@ -76,11 +76,9 @@ def other_variations(generation: Generation, shapes: Shapes) -> list[Variation]:
     """What else changes between calls, one thing at a time, at the smallest size; the case's own is left out."""
     scale = generation.guidance_scale
     base = min(size_batches(generation), key=lambda batch: batch[0].height * batch[0].width)
-    found = [
-        Variation(_of_size(base, count), scale, f"batch of {count}", is_warmup=count == 1)
-        for count in shapes.batch_sizes
-        if count != len(base)
-    ]
+    counts = [count for count in shapes.batch_sizes if count != len(base)]
+    warm = {1, min((count for count in counts if count > 1), default=1)} if len(base) == 1 else {1}
+    found = [Variation(_of_size(base, n), scale, f"batch of {n}", is_warmup=n in warm) for n in counts]
     found += [
         Variation(base, other, f"guidance {other:g}", is_warmup=True)
         for other in shapes.guidance_scales
