@@ -10,7 +10,7 @@ import pytest
 from pydantic import BaseModel
 
 from nearlossless.case_files import parse_case
-from nearlossless.cases import Case, Generation, Lora, Model, Sampling
+from nearlossless.cases import Case, Generation, Lora, Model, Sampling, Shapes
 from nearlossless.recipes import Recipe
 from nearlossless.references import Figures, Reference
 from nearlossless.thresholds import Band, Override, PhaseBudgets, Thresholds
@@ -22,6 +22,7 @@ SECTIONS: dict[type[BaseModel], str] = {
     Model: "`[model]`",
     Lora: "`[[model.loras]]`",
     Generation: "`[generation]`",
+    Shapes: "`[shapes]`",
     Sampling: "`[sampling]`",
     Thresholds: "`[thresholds]`",
     PhaseBudgets: "Phase budgets",
