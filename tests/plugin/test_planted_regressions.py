@@ -192,7 +192,7 @@ def test_undamaged_picture_passes(damaged: InnerRun) -> None:
 
 @pytest.fixture(scope="module")
 def resized(workspace: Workspace) -> InnerRun:
-    """The shapes gate on backends that compile for each size, for all sizes, for each number of steps, and that fail."""
+    """The shapes gate on backends that compile for each size, for all, for each number of steps, or fail."""
     names = ("static_shapes", "dynamic_shapes", "specialized_steps", "fails_at_one_size")
     options = [part for name in names for part in ("--recipe", name)]
     return workspace.run("-k", "shapes", *options, guarded=False, report="resized")

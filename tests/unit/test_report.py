@@ -437,3 +437,15 @@ def test_page_and_summary_show_the_floor(full_record: Record) -> None:
     beside = "noise floor: worst-tile SSIM 0.97000, channel shift 0.020, colour difference 0.00300"
     assert page.count(beside) == len(full_record.subjects[0].pictures) == 2
     assert "SSIM worst tile 0.9600, PSNR inf dB, colour 0.0000, shift 0.125" in page
+
+
+def test_summary_has_latencies_by_size(full_record: Record) -> None:
+    """Each call of the shapes gate is a row with its pixels, both medians and their ratio, the smallest first."""
+    small = SizeRecord(height=64, width=64, variation="3 steps", compiles=0, latency_s=0.1, compiled_s=[0.1])
+    large = SizeRecord(height=1000, width=1000, compiles=1, latency_s=2.0, baseline_s=[3.0, 3.0, 9.0], compiled_s=[2.0])
+    full_record.subjects[0].sizes = [large, small]
+    rows = [line for line in render_markdown(full_record).splitlines() if line.startswith(("| 64x64", "| 1000x1000"))]
+    assert rows == [
+        "| 64x64, 3 steps | 0.004 | - | 0.100 s | - | 0 |",
+        "| 1000x1000 | 1.000 | 3.000 s | 2.000 s | 1.50x | 1 |",
+    ]
