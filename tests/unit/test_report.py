@@ -12,6 +12,7 @@ from tests.scores import scores
 
 from nearlossless.record import Record
 from nearlossless.record.quality import ParityRecord, PictureRecord
+from nearlossless.record.shapes import SizeRecord
 from nearlossless.references import Figures, Reference
 from nearlossless.report import write_reports
 from nearlossless.report.console import render_console, render_table
