@@ -2,6 +2,8 @@
 
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -14,6 +16,7 @@ from nearlossless.gates import judge_shapes
 from nearlossless.measuring.sizes import Cycle, cycle_sizes
 from nearlossless.pipelines.requests import other_variations, size_variations
 from nearlossless.progress import Progress
+from nearlossless.quiet import UNWATCHED
 from nearlossless.recipes import Recipe
 from nearlossless.selection import Subject
 from nearlossless.thresholds import Band, Thresholds
@@ -162,6 +165,51 @@ def test_recompilation_names_its_trigger_frame_and_guard(cycle: Callable[..., Cy
     assert "== '2'" in verdict.reason
     assert [size.compiles for size in found.sizes] == [0] * 8 + [1]
     assert found.sizes[-1].live_worst_tile_ssim == pytest.approx(1)
+
+
+def test_kernels_that_dynamo_does_not_see_are_found_in_the_caches(
+    tiny_case: Case,
+    make_subject: Callable[..., Subject],
+    silent: Progress,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A file that appears in the kernel cache at one size after warm-up is told with it, and red."""
+    monkeypatch.setenv("TRITON_CACHE_DIR", str(tmp_path))
+
+    def caching(**options: Any) -> Any:
+        (tmp_path / f"kernel-{options['num_inference_steps']}.cubin").touch()
+        return pictures(**options)
+
+    nexfort = Recipe(backend="nexfort", touches=("transformer",), options={"api": "transform"})
+    found = cycle_sizes(pictures, caching, make_subject(tiny_case, nexfort), silent)
+    verdict = judge_shapes(found.sizes, BANDS)
+    assert verdict.outcome is Outcome.REGRESSION
+    assert "obtained 1, required <= 0 (64x64, 3 steps: 1 new kernel files by " in verdict.reason
+    assert "kernel-3.cubin" in verdict.reason
+
+
+def test_size_that_is_slower_on_a_gpu_is_a_regression(
+    tiny_case: Case, make_subject: Callable[..., Subject], silent: Progress, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a GPU each size is timed in pairs, and the one at which the pipeline repeats its work is red, alone."""
+    monkeypatch.setattr("nearlossless.measuring.sizes.synchronizer", lambda _device: lambda: None)
+    monkeypatch.setattr("nearlossless.measuring.sizes.watch_of", lambda _device: UNWATCHED)
+    monkeypatch.setattr("nearlossless.selection.hardware_name", lambda _device: "NVIDIA H20")
+
+    def repeated(count: int, **options: Any) -> Any:
+        for _ in range(count - 1):
+            pictures(**options)
+        return pictures(**options)
+
+    def fast(**options: Any) -> Any:
+        return repeated(60 if options["height"] == 96 else 1, **options)
+
+    baseline = partial(repeated, 20)
+    subject = make_subject(tiny_case, Recipe(backend="inductor"), "cuda")
+    found = cycle_sizes(baseline, fast, subject, silent)
+    assert outcomes(found) == (Outcome.REGRESSION, {"64x96"})
+    assert min(len(size.compiled_s) for size in found.sizes) >= tiny_case.sampling.min_pairs
 
 
 def test_warm_up_covers_guidance_off(cycle: Callable[..., Cycle]) -> None:

@@ -1,5 +1,6 @@
 """What each size, and each other change between calls, compiles and draws after warm-up."""
 
+from contextlib import nullcontext
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -18,7 +19,7 @@ from nearlossless.recompiles import counted_recordings, is_refusal, refusing_com
 from nearlossless.record.shapes import SizeRecord, WarmupCounts, WarmupRecord
 from nearlossless.selection import Subject
 from nearlossless.shapes import Compiles, counted_compiles, warmup_sizes
-from nearlossless.time_limit import time_limit
+from nearlossless.time_limit import TimeLimitReached, time_limit
 from nearlossless.timing import measure_pairs, synchronizer, timed
 
 if TYPE_CHECKING:
@@ -92,8 +93,11 @@ def _guided(case: Case, variation: Variation) -> Case:
 
 
 def _limited(draw: Draw, case: Case, batch: Batch) -> "list[Image.Image]":
-    with time_limit(case.shapes.limit_s, "shapes.limit_s"):
-        return draw(batch)
+    try:
+        with time_limit(case.shapes.limit_s, "shapes.limit_s"):
+            return draw(batch)
+    except TimeLimitReached as error:  # between the end of the call and that of the limit
+        raise BackendError(str(error)) from error
 
 
 def _call(baseline: Any | None, compiled: Any, subject: Subject, variation: Variation) -> SizeRecord:
@@ -124,18 +128,15 @@ def _watched(draw: Any, subject: Subject, size: SizeRecord) -> "list[Image.Image
 
     The counters decide: in some versions torch also refuses frames that it would have left alone.
     """
-    for guard in (refusing_compiles, None):
+    for guard in (refusing_compiles, nullcontext):
         obtained: list[Image.Image] = []
         before = _kernel_files(subject)
         with counted_recordings() as recordings, told_compiles() as told, counted_compiles() as compiles:
             try:
-                if guard is not None:
-                    with guard():
-                        size.latency_s = _timed(draw, obtained, subject)
-                else:
+                with guard():
                     size.latency_s = _timed(draw, obtained, subject)
             except BackendError as error:
-                if guard is not None and is_refusal(str(error)):
+                if guard is refusing_compiles and is_refusal(str(error)):
                     continue
                 size.problems.append(str(error))
         size.compiles, size.recompiles, size.recordings = compiles.total, told, recordings()
