@@ -203,9 +203,9 @@ def test_size_that_is_slower_on_a_gpu_is_a_regression(
         return pictures(**options)
 
     def fast(**options: Any) -> Any:
-        return repeated(60 if options["height"] == 96 else 1, **options)
+        return repeated(15 if options["height"] == 96 else 1, **options)
 
-    baseline = partial(repeated, 20)
+    baseline = partial(repeated, 5)
     subject = make_subject(tiny_case, Recipe(backend="inductor"), "cuda")
     found = cycle_sizes(baseline, fast, subject, silent)
     assert outcomes(found) == (Outcome.REGRESSION, {"64x96"})
