@@ -130,7 +130,7 @@ class Shapes(Strict):
 
 
 class Sampling(Strict):
-    """How long the speedup gate may look before it says INCONCLUSIVE, and how long a start may take."""
+    """How long the speedup gate may look before it says INCONCLUSIVE, and how long starts and calls for leaks take."""
 
     alpha: float = Field(0.001, gt=0, lt=0.5, description="Error rate of the verdict, valid at any stopping time.")
     min_pairs: int = Field(5, ge=3)
@@ -147,6 +147,8 @@ class Sampling(Strict):
     startup_limit_s: Seconds = Field(
         1800.0, description="Until a process that starts, compiles and draws is taken for hung and killed."
     )
+    leak_calls: int = Field(160, ge=40, description="Most calls that are made to see whether memory grows.")
+    leak_budget_s: Seconds = Field(60.0, description="Until they end, however few were made.")
 
     @model_validator(mode="after")
     def _enough_pairs(self) -> Self:

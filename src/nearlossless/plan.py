@@ -32,6 +32,7 @@ class Plan:
     components: "Sequence[ComponentWeights]"
     resident_bytes: int  # of the weights that lie on the device at the same time
     activation_bytes: int
+    loading_bytes: int  # the highest point on the way there
 
     @property
     def weight_bytes(self) -> int:
@@ -43,9 +44,14 @@ class Plan:
         """The estimated steady peak."""
         return (self.resident_bytes + self.activation_bytes) / GIB
 
+    @property
+    def needed_gib(self) -> float:
+        """The higher of the steady peak and the one while loading."""
+        return max(self.peak_gib, self.loading_bytes / GIB)
+
     def fits(self, gib: float) -> bool:
         """Whether the estimate stays within so much memory."""
-        return self.peak_gib <= gib
+        return self.needed_gib <= gib
 
     def rows(self) -> list[tuple[str, str, str, str]]:
         """The table's cells, components first."""
@@ -61,6 +67,7 @@ class Plan:
             rows.append(("on the GPU at a time", "", "", f"{self.resident_bytes / GIB:.3f}"))
         rows.append(("activations (estimate)", "", "", f"{self.activation_bytes / GIB:.3f}"))
         rows.append(("steady peak (estimate)", "", "", f"{self.peak_gib:.3f}"))
+        rows.append(("peak while loading (estimate)", "", "", f"{self.loading_bytes / GIB:.3f}"))
         return rows
 
 
@@ -90,6 +97,7 @@ def plan(case: Case, recipe_name: str | None = None, recipe: Recipe | None = Non
         components=components,
         resident_bytes=_resident(components, case.model.offload),
         activation_bytes=_activations(case, device),
+        loading_bytes=_loading(components, case.model.offload),
     )
 
 
@@ -100,6 +108,17 @@ def _resident(components: "Sequence[ComponentWeights]", offload: str | None) -> 
     if offload == "sequential":
         return max(component.largest_layer_bytes for component in components)
     return sum(component.bytes for component in components)
+
+
+def _loading(components: "Sequence[ComponentWeights]", offload: str | None) -> int:
+    """Each component comes whole, beside those that are there already; what is quantized comes first."""
+    if offload is not None:  # one at a time, as it came; layer by layer nothing is quantized
+        return _resident(components, offload) if offload == "sequential" else max(c.loaded_bytes for c in components)
+    there = peak = 0
+    for component in sorted(components, key=lambda c: (not c.quantized_layers, -c.loaded_bytes)):
+        peak = max(peak, there + component.loaded_bytes)
+        there += component.bytes
+    return peak
 
 
 def _activations(case: Case, device: Device) -> int:
@@ -137,4 +156,6 @@ def answer(found: Plan, gib: float | None, card: str | None) -> str:
         return f"by this estimate it fits: {', '.join(fitting) or 'none of the known cards'}"
     where = f"{card} ({gib:.1f} GiB usable, nominal)" if card is not None else f"{gib:g} GiB"
     verb = "fits" if found.fits(gib) else "does not fit"
-    return f"by this estimate it {verb} {where}: {found.peak_gib:.3f} GiB needed, {gib - found.peak_gib:+.3f} GiB left"
+    return (
+        f"by this estimate it {verb} {where}: {found.needed_gib:.3f} GiB needed, {gib - found.needed_gib:+.3f} GiB left"
+    )

@@ -25,6 +25,10 @@ class Interval:
         centre, half_width = (self.low + self.high) / 2, factor * (self.high - self.low) / 2
         return Interval(centre - half_width, centre + half_width)
 
+    def scaled(self, factor: float) -> "Interval":
+        """Both ends times a positive factor."""
+        return Interval(self.low * factor, self.high * factor)
+
     def exponential(self) -> "Interval":
         """The interval of exp(x); infinite ends become 0 and infinity."""
         return Interval(_exp(self.low), _exp(self.high))

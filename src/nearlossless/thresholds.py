@@ -26,8 +26,10 @@ class Band(Strict):
 
 
 class PhaseBudgets(Strict):
-    """Budgets of single phases of a call, in GiB."""
+    """Budgets of single phases, of a process or of a steady call, in GiB."""
 
+    load: Ratio | None = Field(None, description="Until the pipeline is built.")
+    first_call: Ratio | None = Field(None, description="In the first call, which compiles.")
     text_encoding: Ratio | None = Field(None, description="While prompts are encoded.")
     denoising: Ratio | None = Field(None, description="In all denoising steps.")
     decoding: Ratio | None = Field(None, description="While pictures are decoded.")
@@ -50,6 +52,15 @@ class Thresholds(Strict):
     max_memory_ratio: Ratio | None = Field(None, description="Ceiling of compiled / baseline steady peak.")
     max_peak_gib: Ratio | None = Field(None, description="Ceiling of the compiled steady peak in GiB.")
     max_phase_peak_gib: PhaseBudgets = Field(PhaseBudgets(), description="The same by phase; only those named.")
+    max_leak_kib_per_call: float = Field(
+        32.0, ge=0, allow_inf_nan=False, description="KiB by which host memory may grow a call."
+    )
+    max_tensor_growth_kib: float = Field(
+        0.0, ge=0, allow_inf_nan=False, description="KiB by which torch's tensors may grow over all such calls."
+    )
+    max_residue_mib: float = Field(
+        64.0, ge=0, allow_inf_nan=False, description="MiB of tensors that may outlive the deleted pipeline."
+    )
     max_parity_ratio: Ratio | None = Field(
         None, description="Ceiling of the compiled / the baseline's own distance to a reference one precision up."
     )

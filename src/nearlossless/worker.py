@@ -23,9 +23,11 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from nearlossless.caches import CacheUse, cache_uses, own_hits
 from nearlossless.cases import Case
+from nearlossless.driver_memory import BeyondTorch, beyond_torch
 from nearlossless.effect import Effect, measure_effect
 from nearlossless.environment import Fingerprint
 from nearlossless.fields import Device
+from nearlossless.leaks import Rounds
 from nearlossless.memory import is_out_of_memory
 from nearlossless.recipes import Recipe
 
@@ -45,6 +47,7 @@ class Job(BaseModel):
     device: Device
     save_artifacts: Path | None = None  # where to write what the first call compiled
     load_artifacts: Path | None = None  # such a file, of this very run: loading it runs code
+    max_leak_kib: float | None = None  # what memory may grow by a call; None: no calls are made to see whether it does
 
 
 class PhasePeaks(BaseModel):
@@ -72,6 +75,9 @@ class ProcessRun(BaseModel):
     effect: Effect | None = None  # of the recipe; a baseline has none
     fingerprint: Fingerprint | None = None
     caches: dict[str, CacheUse] = Field(default_factory=dict)  # that torch counted any lookup of
+    beyond_torch: BeyondTorch | None = None  # on a GPU, after the steady calls
+    rounds: Rounds | None = None  # of the calls that show leaks, where there were any
+    residue_bytes: int | None = None  # in tensors, after the pipeline is gone; likewise
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,20 +90,35 @@ class _Calls:
     steady_peak: "Peak"
     graphs: int
     caches: dict[str, CacheUse]
+    beyond_torch: BeyondTorch | None
 
 
 def run(job: Job, tell: Callable[[str], object]) -> ProcessRun:
-    """Load, first call, steady calls, each of one batch, timed and with its memory peak."""
+    """Load, first call, steady calls, each of one batch, timed and with its memory peak; then what memory keeps."""
     start = time.perf_counter()
     tell("load")
+    from nearlossless.held import residue_bytes
     from nearlossless.memory import peak_meter
-    from nearlossless.pipelines.loading import fingerprint_of
     from nearlossless.timing import synchronizer
 
     meter = peak_meter(job.device)
     pipeline = build(job)
     synchronizer(job.device)()
     load_s, load_peak = time.perf_counter() - start, meter.read()
+    measured = _measured(job, pipeline, load_s, load_peak, meter, tell)
+    if job.max_leak_kib is None:
+        return measured
+    rounds = _rounds(job, pipeline, job.max_leak_kib, tell)
+    tell("release")
+    del pipeline
+    return measured.model_copy(update={"rounds": rounds, "residue_bytes": residue_bytes(job.device)})
+
+
+def _measured(
+    job: Job, pipeline: Any, load_s: float, load_peak: "Peak", meter: "PeakMeter", tell: Callable[[str], object]
+) -> ProcessRun:
+    from nearlossless.pipelines.loading import fingerprint_of
+
     calls = _time_calls(job, pipeline, meter, tell)
     return ProcessRun(
         load_s=load_s,
@@ -115,7 +136,17 @@ def run(job: Job, tell: Callable[[str], object]) -> ProcessRun:
         effect=_effect(job, pipeline, calls.graphs),
         fingerprint=fingerprint_of(pipeline, job.case, job.device),
         caches=calls.caches,
+        beyond_torch=calls.beyond_torch,
     )
+
+
+def _rounds(job: Job, pipeline: Any, max_leak_kib: float, tell: Callable[[str], object]) -> Rounds:
+    """At other sizes too, unless the recipe is for one: there, every other size would be compiled."""
+    from nearlossless.measuring.leak_calls import draw_rounds
+
+    tell("calls for leaks")
+    all_sizes = job.recipe is None or "shapes" not in job.recipe.not_applicable
+    return draw_rounds(pipeline, job.case, job.device, all_sizes=all_sizes, max_leak_kib=max_leak_kib)
 
 
 def build(job: Job) -> Any:
@@ -155,13 +186,15 @@ def _time_calls(job: Job, pipeline: Any, meter: "PeakMeter", tell: Callable[[str
         tell("steady calls")
         meter.reset()
         steady_s = [time_call() for _ in range(STEADY_CALLS)]
+        steady_peak = meter.read()
     return _Calls(
         first_s=first_s,
         first_peak=first_peak,
         steady_s=steady_s,
-        steady_peak=meter.read(),
+        steady_peak=steady_peak,
         graphs=compiles.graphs,
         caches=cache_uses(own),
+        beyond_torch=beyond_torch(job.device),
     )
 
 

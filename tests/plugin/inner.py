@@ -32,6 +32,7 @@ IDENTITY: Mapping[str, str] = {"identity": 'backend = "planted_backends:identity
 LOOSE: Mapping[str, float] = {
     "min_speedup": 0.05,
     "max_memory_ratio": 3.0,
+    "max_residue_mib": 1.0,
     "max_parity_ratio": 1.5,
     "live.min_ssim": 0.95,
     "stored.min_ssim": 0.95,

@@ -7,6 +7,7 @@ from typing import Any
 
 REPEATS = 5
 HOG_BYTES = 512 * 1024**2
+LEAK_BYTES = 64 * 1024
 
 
 def identity(pipeline: Any) -> Any:
@@ -58,6 +59,51 @@ class Hog(Wrapped):
 def hog(pipeline: Any) -> Any:
     """Takes more memory."""
     return Hog(pipeline)
+
+
+class Leaky(Wrapped):
+    """Keeps 64 KiB more with every call."""
+
+    def __init__(self, pipeline: Any) -> None:
+        super().__init__(pipeline)
+        self._kept: list[bytearray] = []
+
+    def __call__(self, *arguments: Any, **options: Any) -> Any:
+        """Keep, then draw."""
+        self._kept.append(bytearray(b"\1") * LEAK_BYTES)
+        return super().__call__(*arguments, **options)
+
+
+def leaky(pipeline: Any) -> Any:
+    """Leaks host memory."""
+    return Leaky(pipeline)
+
+
+class KeepsOutputs(Wrapped):
+    """Remembers what every denoising step handed back."""
+
+    def __init__(self, pipeline: Any) -> None:
+        super().__init__(pipeline)
+        self._seen: list[Any] = []
+
+        def remember(_module: Any, _inputs: Any, output: Any) -> None:
+            self._seen.append(output)
+
+        pipeline.transformer.register_forward_hook(remember)
+
+
+def keeps_outputs(pipeline: Any) -> Any:
+    """Leaks tensors."""
+    return KeepsOutputs(pipeline)
+
+
+OUTLIVING: list[Any] = []
+
+
+def outlives(pipeline: Any) -> Any:
+    """Keeps the pipeline for as long as its process lives."""
+    OUTLIVING.append(pipeline)
+    return pipeline
 
 
 class OneTileDamaged(Wrapped):

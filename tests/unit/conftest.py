@@ -15,6 +15,7 @@ from nearlossless.cases import Case, Generation, Model
 from nearlossless.effect import Effect
 from nearlossless.environment import Fingerprint, PictureIdentity, TimingIdentity
 from nearlossless.fields import Device
+from nearlossless.leaks import FIRST_LOOK, Rounds
 from nearlossless.miniature.world import draw, scene_at
 from nearlossless.progress import Progress
 from nearlossless.recipes import Recipe
@@ -63,6 +64,8 @@ def phase_times(**changes: object) -> PhaseTimes:
     return PhaseTimes.model_validate({**sound, "decoding_s": 0.2, **changes})
 
 
+# As many rounds as are needed, after none of which anything more lay in memory.
+STILL = Rounds(drawn=("64x64", "96x64"), tensor_bytes=[1000] * FIRST_LOOK, host_bytes=[2**20] * FIRST_LOOK)
 MakeSubject = Callable[..., Subject]
 
 
@@ -171,7 +174,9 @@ def process_run() -> Callable[..., ProcessRun]:
         first_call_s: float = 2.0,
         kind: str = "resident",
         caches: dict[str, CacheUse] | None = None,
+        **changes: Any,
     ) -> ProcessRun:
+        kept: dict[str, Any] = {"rounds": STILL, "residue_bytes": 0}
         return ProcessRun(
             load_s=load_s,
             first_call_s=first_call_s,
@@ -180,6 +185,7 @@ def process_run() -> Callable[..., ProcessRun]:
                 kind=kind, load_bytes=steady_bytes, first_call_bytes=steady_bytes, steady_bytes=steady_bytes
             ),
             caches=caches or {},
+            **kept | changes,
         )
 
     return make

@@ -75,6 +75,22 @@ def test_no_artifacts_unless_asked_for(
     assert runs.artifact is None
 
 
+@pytest.mark.parametrize(("not_applicable", "limit"), [({}, 32.0), ({"memory": "it is measured elsewhere"}, None)])
+def test_cold_process_alone_looks_for_leaks(
+    started: Started,
+    make_subject: MakeSubject,
+    tiny_case: Case,
+    silent: Progress,
+    tmp_path: Path,
+    not_applicable: dict[Any, str],
+    limit: float | None,
+) -> None:
+    """The cold process makes the calls that show leaks, against the threshold in force, if its gate applies."""
+    recipe = Recipe(backend="inductor", not_applicable=not_applicable)
+    measure_processes(make_subject(tiny_case, recipe), tmp_path, silent, {})
+    assert [job.max_leak_kib for job in started.jobs] == [None, limit, None]
+
+
 @pytest.mark.parametrize(("has_baseline", "error"), [(False, BaselineError), (True, WorkerError)])
 def test_case_limits_how_long_a_start_may_take(
     make_subject: MakeSubject,

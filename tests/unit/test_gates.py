@@ -9,6 +9,7 @@ from tests.scores import scores
 
 from nearlossless.caches import CacheUse
 from nearlossless.cases import Sampling
+from nearlossless.driver_memory import BeyondTorch
 from nearlossless.gates import (
     GIB,
     PARITY,
@@ -149,7 +150,30 @@ def test_phase_budget_turns_at_its_ceiling(process_run: MakeRun, decoding: int |
     thresholds = Thresholds(max_memory_ratio=1.5, max_phase_peak_gib=PhaseBudgets(decoding=1.0))
     verdict = judge_memory(run, compiled, thresholds)
     assert verdict.outcome is outcome
-    assert [check.name for check in verdict.checks] == ["steady peak / baseline's", "peak, decoding"]
+    assert [check.name for check in verdict.checks][:2] == ["steady peak / baseline's", "peak, decoding"]
+
+
+@pytest.mark.parametrize("phase", ["load", "first_call"])
+@pytest.mark.parametrize(("extra", "outcome"), [(0, Outcome.PASS), (1, Outcome.REGRESSION)])
+def test_budget_of_load_and_first_call_turns_at_its_ceiling(
+    process_run: MakeRun, phase: str, extra: int, outcome: Outcome
+) -> None:
+    """Load and first call have budgets of their own, beside those of the phases of a steady call."""
+    run = process_run(steady_bytes=1000)
+    peaks = run.peaks.model_copy(update={f"{phase}_bytes": 2 * GIB + extra})
+    thresholds = Thresholds(max_memory_ratio=1.5, max_phase_peak_gib=PhaseBudgets(**{phase: 2.0}))
+    verdict = judge_memory(run, run.model_copy(update={"peaks": peaks}), thresholds)
+    assert verdict.outcome is outcome
+    assert f"peak, {phase.replace('_', ' ')}: obtained 2 GiB, required <= 2 GiB" in verdict.reason
+
+
+def test_untold_driver_memory_is_said_and_changes_nothing(process_run: MakeRun) -> None:
+    """Memory beyond torch's is no matter of the verdict, and that nobody could tell it stands in the reason."""
+    told, untold = BeyondTorch(bytes=2**29), BeyondTorch(problem="NVML cannot be asked")
+    for beyond, said in ((told, False), (untold, True), (None, False)):
+        verdict = judge_memory(process_run(), process_run(beyond_torch=beyond), Thresholds(max_memory_ratio=1.5))
+        assert verdict.is_pass
+        assert ("cannot be told: NVML cannot be asked" in verdict.reason) is said
 
 
 def test_absolute_budget_does_not_excuse_a_missing_ratio(process_run: MakeRun) -> None:

@@ -67,6 +67,27 @@ class Dies(Ends):
         print("lowering graph 3", flush=True)
         os.abort()
 
+class DiesLate(Ends):
+    calls = 0
+
+    def __call__(self, *arguments, **options):
+        self.calls += 1
+        if self.calls == 15:
+            os.abort()
+        return self.pipeline(*arguments, **options)
+
+class RaisesLate(DiesLate):
+    def __call__(self, *arguments, **options):
+        if self.calls == 14:
+            raise ValueError("planted: out of handles")
+        return super().__call__(*arguments, **options)
+
+def dies_late(pipeline):
+    return DiesLate(pipeline)
+
+def raises_late(pipeline):
+    return RaisesLate(pipeline)
+
 def hangs(pipeline):
     return Hangs(pipeline)
 
@@ -215,6 +236,26 @@ def test_compile_that_dies_is_told_with_its_last_output(tiny_case: Case, backend
     message = failure_of(Job(case=tiny_case, recipe=Recipe(backend=f"{backends}:dies"), device="cpu"))
     assert f"ended in phase 'first call' with exit code -{int(signal.SIGABRT)}" in message
     assert "lowering graph 3" in message
+
+
+@pytest.mark.slow
+def test_death_among_the_calls_for_leaks_is_told(tiny_case: Case, backends: str) -> None:
+    """A process that crashes after its steady calls is told with the phase that it was in."""
+    job = Job(case=tiny_case, recipe=Recipe(backend=f"{backends}:dies_late"), device="cpu", max_leak_kib=32.0)
+    assert "ended in phase 'calls for leaks' with exit code" in failure_of(job)
+
+
+@pytest.mark.slow
+def test_error_among_the_calls_for_leaks_leaves_the_rest_measured(tiny_case: Case, backends: str) -> None:
+    """A pipeline that fails at its fifteenth call was started and timed all the same, and loses the memory gate."""
+    job = Job(case=tiny_case, recipe=Recipe(backend=f"{backends}:raises_late"), device="cpu", max_leak_kib=32.0)
+    found = run_worker(job, environment={}, time_limit_s=LIMIT_S)
+    assert len(found.steady_s) == STEADY_CALLS
+    assert found.residue_bytes is not None
+    assert found.residue_bytes < 2**20  # the error keeps nothing alive
+    verdict = judge_memory(found, found, Thresholds(max_memory_ratio=1.5))
+    assert verdict.outcome is Outcome.REGRESSION
+    assert "planted: out of handles" in verdict.reason
 
 
 def test_process_is_killed_at_its_limit(quick_case: Case) -> None:

@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 from tests.scores import scores
 
+from nearlossless.driver_memory import BeyondTorch
+from nearlossless.leaks import Rounds
 from nearlossless.record import Record
 from nearlossless.record.quality import ParityRecord, PictureRecord
 from nearlossless.record.shapes import SizeRecord
@@ -23,6 +25,7 @@ from nearlossless.report.published import labels, published
 from nearlossless.report.starts import start_rows
 from nearlossless.report.table import HEADINGS, Row, performance_rows
 from nearlossless.thresholds import Band, Thresholds
+from nearlossless.worker import ProcessRun
 
 EVIL = '<script>alert("x")</script><img src=x onerror=alert(1)>'
 OUTCOMES = ("PASS", "REGRESSION", "INCONCLUSIVE", "NOT_COMPARABLE", "NOT_APPLICABLE")
@@ -390,6 +393,22 @@ def test_peaks_by_phase_stand_below_the_peak(full_record: Record) -> None:
     assert set(rows) - labels_before == {"Peak, denoising", "Peak, decoding", "Peak, estimated before"}
     assert rows["Peak, denoising"][2] == "1.000 GiB"
     assert rows["Peak, estimated before"][1:3] == ("28.525 GiB", "21.072 GiB")
+
+
+def test_what_memory_keeps_stands_below_the_peaks(full_record: Record, process_run: Callable[..., ProcessRun]) -> None:
+    """Leak, residue and memory beyond torch's have rows, each in its unit, and dashes where nothing was measured."""
+    subject = full_record.subjects[0]
+    rounds = Rounds(drawn=("64x64", "96x64"), tensor_bytes=[0] * 20, host_bytes=[n * 4096 for n in range(20)])
+    beyond = BeyondTorch(bytes=2**29)
+    subject.cold_process = process_run(rounds=rounds, residue_bytes=3 * 2**19, beyond_torch=beyond)
+    rows = {row.label: row.cells() for row in performance_rows(subject) if row.is_measured}
+    assert rows["Host memory, leak a call"][1:3] == ("-", "2.0 KiB")
+    assert rows["Left after deletion"][2] == "1.500 MiB"
+    assert rows["GPU memory beyond torch's"][2] == "0.500 GiB"
+    subject.cold_process = process_run(rounds=None, residue_bytes=None)
+    labels = {row.label for row in performance_rows(subject) if row.is_measured}
+    assert {"Peak, load", "Peak, first call"} <= labels
+    assert not labels & {"Host memory, leak a call", "Left after deletion", "GPU memory beyond torch's"}
 
 
 def test_page_shows_what_the_recipe_did(full_record: Record) -> None:

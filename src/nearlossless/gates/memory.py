@@ -1,5 +1,6 @@
-"""Does it still fit?"""
+"""Does it still fit, and does it stay so?"""
 
+from nearlossless.gates.leaks import leak_checks, residue_check
 from nearlossless.memory import SINCE_START
 from nearlossless.thresholds import Thresholds
 from nearlossless.verdicts import Check, Outcome, Verdict, at_most, found, verdict
@@ -15,7 +16,11 @@ def judge_memory(
     *,
     baseline_does_not_fit: str | None = None,
 ) -> Verdict:
-    """Does the steady peak stay within its budgets, relative to the baseline and absolute? Without one, absolute."""
+    """
+    Do the peaks stay within their budgets, does nothing grow from call to call, and is all given back at the end?
+
+    The steady peak is held against the baseline's, or, where there is none, against the absolute budget.
+    """
     if SINCE_START in [run.peaks.kind for run in (baseline, compiled) if run is not None]:
         note = "this system cannot reset a process's peak, so the steady state cannot be told from compilation"
         return verdict("memory", [found("steady peak", Outcome.NOT_COMPARABLE, note)])
@@ -30,14 +35,27 @@ def judge_memory(
         peak_gib = used / GIB if used > 0 else None
         note = f"{compiled.peaks.kind} bytes"
         checks.append(at_most("steady peak", peak_gib, thresholds.max_peak_gib, unit="GiB", note=note))
-    return verdict("memory", checks + _phase_checks(compiled, thresholds))
+    checks += _phase_checks(compiled, thresholds)
+    checks += [*leak_checks(compiled, thresholds), residue_check(compiled, thresholds)]
+    return verdict("memory", checks + _untold(compiled))
 
 
 def _phase_checks(compiled: ProcessRun, thresholds: Thresholds) -> list[Check]:
     """Each phase that has a budget; a phase that could not be told from the others is never green."""
-    checks, measured = [], compiled.peaks.steady_phase_bytes
+    peaks = compiled.peaks
+    measured = {"load": peaks.load_bytes, "first call": peaks.first_call_bytes, **peaks.steady_phase_bytes}
+    checks = []
     for phase, budget in thresholds.max_phase_peak_gib.model_dump(exclude_none=True).items():
         name = phase.replace("_", " ")
         peak_gib = measured[name] / GIB if measured.get(name, 0) > 0 else None
         checks.append(at_most(f"peak, {name}", peak_gib, budget, unit="GiB", note=f"{compiled.peaks.kind} bytes"))
     return checks
+
+
+def _untold(compiled: ProcessRun) -> list[Check]:
+    """What the GPU's driver takes is reported, not judged: also that nobody can tell."""
+    beyond = compiled.beyond_torch
+    if beyond is None or beyond.bytes is not None:
+        return []
+    note = f"cannot be told: {beyond.problem}"
+    return [found("GPU memory beyond torch's", Outcome.NOT_APPLICABLE, note)]

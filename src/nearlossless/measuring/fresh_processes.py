@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from nearlossless.backends import BackendError
 from nearlossless.backends.nexfort_probe import TRIED, check, tasks_of
@@ -43,9 +44,9 @@ def measure_processes(
     """
 
     def run(
-        title: str, *, folder: Path, recipe: Recipe | None, variables: Mapping[str, str], **artifacts: Path | None
+        title: str, *, folder: Path, recipe: Recipe | None, variables: Mapping[str, str], **options: Any
     ) -> ProcessRun:
-        job = Job(case=subject.case, recipe=recipe, device=subject.device, **artifacts)
+        job = Job(case=subject.case, recipe=recipe, device=subject.device, **options)
         with progress.phase(f"{title} process"):
             return run_worker(
                 job,
@@ -70,7 +71,8 @@ def measure_processes(
     # Loading artifacts runs code: they never leave a folder that is this user's alone, and that goes at once.
     with tempfile.TemporaryDirectory(prefix="nearlossless-") as private:
         saved = Path(private, "artifacts") if recipe.artifacts else None
-        cold = compiled("cold", folder=cache, save_artifacts=saved)
+        max_leak_kib = None if "memory" in recipe.not_applicable else subject.thresholds.max_leak_kib_per_call
+        cold = compiled("cold", folder=cache, save_artifacts=saved, max_leak_kib=max_leak_kib)
         warm = compiled("warm", folder=cache)
         artifact = compiled("artifact", folder=Path(private, "caches"), load_artifacts=saved) if saved else None
     baseline = baselines.get(key)

@@ -29,6 +29,7 @@ class ComponentWeights:
     buffer_bytes: int
     quantized_layers: int
     largest_layer_bytes: int
+    loaded_bytes: int  # as it comes, before anything is quantized
 
     @property
     def bytes(self) -> int:
@@ -76,13 +77,15 @@ def count_weights(name: str, module: nn.Module, dtype: torch.dtype, scheme: str 
     """
     quantized = _quantized(module, scheme)
     counted: dict[nn.Parameter, int] = {}  # a tied weight stands under two names
-    buffer_bytes, by_layer = 0, dict[str, int]()
+    buffer_bytes, loaded_bytes, by_layer = 0, 0, dict[str, int]()
     for path, part in module.named_modules():
         for key, weight in part._parameters.items():
             if weight is not None and weight not in counted:
                 kept = torch.float32 if stays_float32(module, path, dtype) else dtype
                 is_quantized = part in quantized and key == "weight"
-                counted[weight] = _quantized_bytes(weight, scheme) if is_quantized else weight.numel() * kept.itemsize
+                plain_bytes = weight.numel() * kept.itemsize
+                counted[weight] = _quantized_bytes(weight, scheme) if is_quantized else plain_bytes
+                loaded_bytes += plain_bytes
                 by_layer[path] = by_layer.get(path, 0) + counted[weight]
         buffer_bytes += sum(_buffer_sizes(part, dtype))
     return ComponentWeights(
@@ -92,6 +95,7 @@ def count_weights(name: str, module: nn.Module, dtype: torch.dtype, scheme: str 
         buffer_bytes=buffer_bytes,
         quantized_layers=len(quantized),
         largest_layer_bytes=max(by_layer.values(), default=0),
+        loaded_bytes=loaded_bytes + buffer_bytes,
     )
 
 

@@ -1,13 +1,16 @@
 """The performance table: the rows of OneDiff's published tables, for baseline and compiled pipeline."""
 
 import statistics
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from nearlossless.gates import GIB
+from nearlossless.leaks import host_slope_bytes
 from nearlossless.record.speed import PHASES, PhaseTimes
 from nearlossless.record.subject import SubjectRecord
 from nearlossless.worker import ProcessRun
 
+KIB, MIB = 1024, 1024**2
 _LARGE_CHANGE = 10.0  # beyond this, tenths of a percent say nothing
 HEADINGS = ("", "baseline", "compiled", "change")
 DOES_NOT_FIT, OUT_OF_MEMORY = "does not fit", "OOM"
@@ -81,7 +84,15 @@ WARM_FIRST_CALL = Metric("Warm first call", "s")
 COLD_START = Metric("Cold start", "s")
 WARM_START = Metric("Warm start", "s")
 PHASE_METRICS = {name: Metric(name.capitalize(), "s", 3) for name in PHASES}
+LOAD_PEAK = Metric("Peak, load", "GiB", 3)
+FIRST_CALL_PEAK = Metric("Peak, first call", "GiB", 3)
+BEYOND_TORCH = Metric("GPU memory beyond torch's", "GiB", 3)
+LEAK = Metric("Host memory, leak a call", "KiB", 1)
+RESIDUE = Metric("Left after deletion", "MiB", 3)
 PEAK_METRICS = {name: Metric(f"Peak, {name}", "GiB", 3) for name in PHASES}
+
+
+Figures = tuple[Metric, float | None, float | None]  # of baseline and compiled pipeline
 
 
 def _end_to_end_s(pairs_s: list[float], process: ProcessRun | None) -> float | None:
@@ -104,8 +115,25 @@ def _start_s(run: ProcessRun | None) -> float | None:
     return run.load_s + run.first_call_s if run else None
 
 
-def _phase_gib(run: ProcessRun | None, phase: str) -> float | None:
-    return run.peaks.steady_phase_bytes[phase] / GIB if run and phase in run.peaks.steady_phase_bytes else None
+def _memory_figures(base: ProcessRun | None, cold: ProcessRun | None) -> list[Figures]:
+    both = (base, cold)
+    peaks = [run.peaks if run else None for run in both]
+
+    def row(metric: Metric, sizes_bytes: Iterable[int | None], unit: int = GIB) -> Figures:
+        baseline, compiled = (None if size is None else size / unit for size in sizes_bytes)
+        return metric, baseline, compiled
+
+    beyond = [run.beyond_torch.bytes if run and run.beyond_torch else None for run in both]
+    slope = host_slope_bytes(cold.rounds) if cold and cold.rounds else None
+    return [
+        row(PEAK_MEMORY, [each.steady_bytes if each else None for each in peaks]),
+        *(row(PEAK_METRICS[name], [p.steady_phase_bytes.get(name) if p else None for p in peaks]) for name in PHASES),
+        row(LOAD_PEAK, [each.load_bytes if each else None for each in peaks]),
+        row(FIRST_CALL_PEAK, [each.first_call_bytes if each else None for each in peaks]),
+        row(BEYOND_TORCH, beyond),
+        (LEAK, None, slope[0] / KIB if slope else None),
+        row(RESIDUE, [None, cold.residue_bytes if cold else None], MIB),
+    ]
 
 
 def _no_baseline(subject: SubjectRecord) -> str:
@@ -116,21 +144,16 @@ def _no_baseline(subject: SubjectRecord) -> str:
 
 def performance_rows(subject: SubjectRecord) -> list[Row]:
     """
-    Iteration speed, end-to-end time, peak memory, both also by phase, cold and warm first call, cold and warm start.
+    Iteration speed, end-to-end time, peak memory, both also by phase, what memory keeps, and starts cold and warm.
 
     Times are of one call, which draws the case's `batch_size` of pictures.
     """
     base, cold, warm, speeds = subject.baseline_process, subject.cold_process, subject.warm_process, subject.speeds
     base_first_s = base.first_call_s if base else None
-    figures: list[tuple[Metric, float | None, float | None]] = [
+    figures: list[Figures] = [
         (ITERATION_SPEED, _steps_per_s(speeds.baseline_phases), _steps_per_s(speeds.compiled_phases)),
         (END_TO_END, _end_to_end_s(speeds.baseline_s, base), _end_to_end_s(speeds.compiled_s, cold)),
-        (
-            PEAK_MEMORY,
-            base.peaks.steady_bytes / GIB if base else None,
-            cold.peaks.steady_bytes / GIB if cold else None,
-        ),
-        *((PEAK_METRICS[name], _phase_gib(base, name), _phase_gib(cold, name)) for name in PHASES),
+        *_memory_figures(base, cold),
         (ESTIMATED_PEAK, *(subject.estimated_gib or (None, None))),
         (FIRST_CALL, base_first_s, cold.first_call_s if cold else None),
         (WARM_FIRST_CALL, base_first_s, warm.first_call_s if warm else None),
