@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import torch
-from tests.benchmarks.shapes_cycle import is_named, is_refused, measure, section, watched
+from tests.benchmarks.shapes_cycle import is_named, is_refused, measure, missed, render, watched
 from tests.benchmarks.shapes_cycle.planted import BENIGN, PLANTED, Planted
 
 from nearlossless.recompiles import counted_recordings, parsed, recompile_log, told_compiles
@@ -94,7 +94,16 @@ def test_recordings_of_cuda_graphs_are_counted(monkeypatch: pytest.MonkeyPatch) 
 
 def test_measured_section_says_what_was_caught() -> None:
     """The section counts what was caught and named, and has a row for each change."""
-    text = section(measure())
+    data = measure()
+    text = render(data)
+    assert missed(data) == []
     assert f"{len(PLANTED)} of {len(PLANTED)} planted recompilations were caught, {len(PLANTED)} named" in text
     assert f"0 of {len(BENIGN)} benign changes were flagged" in text
     assert all(f"| {name} |" in text for name in (*BENIGN, *(case.name for case in PLANTED)))
+
+
+def test_broken_promises_are_told() -> None:
+    """What is not caught, not named or flagged without reason stands among the missed."""
+    planted = {"name": "dtype", "compiles": 0, "is_named": False}
+    data = {"planted": [planted], "benign": [{"name": "logging", "compiles": 1}]}
+    assert missed(data) == ["not caught: dtype", "not named: dtype", "flagged: logging"]

@@ -43,11 +43,12 @@ def is_named(case: Planted, told: list[Recompile]) -> bool:
     return any(each.function == case.function and case.word in each.guard for each in told)
 
 
-def measure() -> dict[str, Any]:
-    """Every planted and every benign change once: plain data."""
+def measure(processes: int = 1) -> dict[str, Any]:
+    """Every planted and every benign change, so many times: plain data, of each the round that speaks against us."""
     planted = []
     for case in PLANTED:
-        count, told = watched(case.build)
+        rounds = [watched(case.build) for _ in range(processes)]
+        count, told = min(rounds, key=lambda found: (found[0] > 0, is_named(case, found[1])))
         planted.append(
             {
                 "name": case.name,
@@ -57,11 +58,20 @@ def measure() -> dict[str, Any]:
                 "told": [f"{each.function}: {each.guard}" for each in told],
             }
         )
-    benign = [{"name": name, "compiles": watched(build)[0]} for name, build in BENIGN.items()]
+    benign = [
+        {"name": name, "compiles": max(watched(build)[0] for _ in range(processes))} for name, build in BENIGN.items()
+    ]
     return {"torch": torch.__version__, "python": platform.python_version(), "planted": planted, "benign": benign}
 
 
-def section(data: dict[str, Any]) -> str:
+def missed(data: dict[str, Any]) -> list[str]:
+    """What was not caught, not named, or flagged although it is benign."""
+    lines = [f"not caught: {each['name']}" for each in data["planted"] if not each["compiles"]]
+    lines += [f"not named: {each['name']}" for each in data["planted"] if not each["is_named"]]
+    return lines + [f"flagged: {each['name']}" for each in data["benign"] if each["compiles"]]
+
+
+def render(data: dict[str, Any]) -> str:
     """The Markdown section of `measure`'s data."""
     planted, benign = data["planted"], data["benign"]
     caught, named = sum(each["compiles"] > 0 for each in planted), sum(each["is_named"] for each in planted)
