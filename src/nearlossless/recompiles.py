@@ -14,7 +14,7 @@ _ARTIFACT, _LOGGER = "recompiles", "torch._dynamo.guards.__recompiles"
 _MESSAGE = re.compile(r"Recompiling function (?P<function>.+?) in (?P<place>.+:\d+)\n(?P<rest>.*)", re.DOTALL)
 _COMPILE_ID = re.compile(r"^\d+/\d+(_\d+)?: ")
 _STACK = ("User stack trace:", 'File "')  # below a guard, in newer versions
-MOST_GUARDS, LONGEST_GUARD = 2, 240
+MOST_GUARDS, LONGEST_GUARD = 3, 240  # one of each variant of a frame that is compiled already
 FIRST_TIME = "compiled for the first time"
 Frame = tuple[str, str]  # name of the function, file:line
 
@@ -70,7 +70,7 @@ def parsed(message: str) -> Recompile | None:
 
 def _guards(text: str) -> str:
     lines = [line.strip() for line in text.splitlines()]
-    named = [_COMPILE_ID.sub("", line.removeprefix("- ")) for line in lines if line.startswith("- ")]
+    named = [_COMPILE_ID.sub("", line.removeprefix("- ").strip()) for line in lines if line.startswith("- ")]
     named = [guard for guard in named if not guard.startswith(_STACK)]
     told = [" ".join(guard.split())[:LONGEST_GUARD] for guard in dict.fromkeys(named)]
     return "; ".join(told[:MOST_GUARDS]) or "torch names no guard"
