@@ -13,7 +13,6 @@ from nearlossless.record.shapes import Recompile
 _ARTIFACT, _LOGGER = "recompiles", "torch._dynamo.guards.__recompiles"
 _MESSAGE = re.compile(r"Recompiling function (?P<function>.+?) in (?P<place>.+:\d+)\n(?P<rest>.*)", re.DOTALL)
 _COMPILE_ID = re.compile(r"^\d+/\d+(_\d+)?: ")
-_STACK = ("User stack trace:", 'File "')  # below a guard, in newer versions
 MOST_GUARDS, LONGEST_GUARD = 3, 240  # one of each variant of a frame that is compiled already
 FIRST_TIME = "compiled for the first time"
 Frame = tuple[str, str]  # name of the function, file:line
@@ -70,8 +69,9 @@ def parsed(message: str) -> Recompile | None:
 
 def _guards(text: str) -> str:
     lines = [line.strip() for line in text.splitlines()]
-    named = [_COMPILE_ID.sub("", line.removeprefix("- ").strip()) for line in lines if line.startswith("- ")]
-    named = [guard for guard in named if not guard.startswith(_STACK)]
+    found = [line.removeprefix("- ").strip() for line in lines if line.startswith("- ")]
+    # Newer versions put the compilation before each guard, and the user's stack on further lines below it.
+    named = [_COMPILE_ID.sub("", line) for line in found if _COMPILE_ID.match(line)] or found
     told = [" ".join(guard.split())[:LONGEST_GUARD] for guard in dict.fromkeys(named)]
     return "; ".join(told[:MOST_GUARDS]) or "torch names no guard"
 
