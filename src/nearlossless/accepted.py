@@ -3,7 +3,9 @@
 from pathlib import Path
 
 from nearlossless.environment import Fingerprint, hardware_folder
+from nearlossless.recipes import NEXFORT, Recipe
 from nearlossless.record import RecordError, read_record
+from nearlossless.record.shapes import WarmupCounts
 from nearlossless.record.speed import AcceptedSpeeds
 
 
@@ -49,3 +51,24 @@ def accepted_speeds(case_folder: Path, recipe: str, batch_size: int, fingerprint
         clock_mhz=subject.speeds.clock_mhz,
         replicas=subject.speeds.replicas,
     )
+
+
+def compiling_versions(fingerprint: Fingerprint, recipe: Recipe) -> str:
+    """What decides how much is compiled: the versions of torch, of the backend's package, and of what quantizes."""
+    packages = ["torch", *(["nexfort"] if recipe.backend == NEXFORT else [])]
+    packages += ["torchao"] if recipe.quantization else []
+    return ", ".join(f"{name} {fingerprint.stack[name]}" for name in packages if name in fingerprint.stack)
+
+
+def accepted_warmup(case_folder: Path, recipe: str, fingerprint: Fingerprint, versions: str) -> WarmupCounts | str:
+    """The counts of the shapes gate's warm-up that were accepted for these versions, or why there are none."""
+    path = accepted_path(case_folder, recipe, fingerprint.picture.hardware, fingerprint.picture.dtype)
+    if not path.exists():
+        return f"no record is accepted on {fingerprint.picture.hardware}"
+    try:
+        subjects = read_record(path).subjects
+    except RecordError as error:
+        return str(error)
+    known = {key: counts for each in subjects if each.recipe == recipe for key, counts in each.accepted_warmups.items()}
+    others = f", only for {'; '.join(known)}" if known else ""
+    return known.get(versions) or f"nothing is accepted for {versions}{others}"

@@ -116,6 +116,20 @@ class Generation(Strict):
         return self
 
 
+class Shapes(Strict):
+    """What the shapes gate changes beside the size, each around the smallest of the case's sizes."""
+
+    batch_sizes: tuple[Annotated[int, Field(ge=1, le=64)], ...] = Field((1, 2, 3), description="Pictures a call.")
+    guidance_scales: tuple[Annotated[float, Field(ge=0, le=100)], ...] = Field(
+        (1.0,), description="At 1 or below SD3 and SDXL draw without guidance, at half the batch."
+    )
+    prompt_words: tuple[Annotated[int, Field(ge=1, le=2000)], ...] = Field(
+        (1, 600), description="Lengths of the prompt; the longest encoder takes 512 tokens."
+    )
+    steps: tuple[Annotated[int, Field(ge=1, le=1000)], ...] = Field((3,), description="Denoising steps.")
+    limit_s: Seconds = Field(900.0, description="Until a call is taken for hung and interrupted.")
+
+
 class Sampling(Strict):
     """How long the speedup gate may look before it says INCONCLUSIVE, and how long starts and calls for leaks take."""
 
@@ -157,6 +171,7 @@ class Case(Strict):
     model: Model
     judge: str | None = Field(None, description="CLIP for the CLIP score: 'miniature' or a local folder.")
     generation: Generation
+    shapes: Shapes = Shapes()
     sampling: Sampling = Sampling()
     evaluation: Evaluation = Evaluation()
     thresholds: Thresholds = Thresholds()

@@ -24,6 +24,8 @@ class Effect(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     graphs: int  # compiled by Dynamo for the first call
+    graph_breaks: int = 0  # met by Dynamo in the first call
+    frames: int = 0  # looked at by Dynamo in the first call
     part_calls: int  # calls of modules that were marked or wrapped for compilation, in the short call
     uncalled: tuple[str, ...] = ()  # components with such modules, none of which was called
     compiled_calls: int  # calls into compiled code, in the short call

@@ -14,9 +14,12 @@ from nearlossless.case_files import CASE_FILE, find_case, parse_case
 from nearlossless.cases import Case
 from nearlossless.environment import Fingerprint
 from nearlossless.fields import Device
+from nearlossless.gates.shapes import WARMUP
 from nearlossless.proposals import Proposal, proposals, tighter
 from nearlossless.record import LARGEST_RECORD, RECORD_FILE, Record, RecordError, now, read_record
+from nearlossless.record.shapes import WarmupCounts
 from nearlossless.record.subject import SubjectRecord
+from nearlossless.record.verdicts import VerdictRecord
 from nearlossless.slowdown import max_latency_slowdown
 from nearlossless.verdicts import Outcome
 
@@ -37,7 +40,7 @@ class Offer:
     kept: list[str]  # thresholds that were measured too, and stay as they are
     left_out: list[Proposal]  # not in force, and not to be had from this record
     tighter: list[Proposal]  # in force, and looser than this record and the kept one need
-    renews: bool = False  # whether a slowdown is limited, so that the record itself is what later ones are held against
+    renews: bool = False  # whether later records are held against this one: for its latencies, or its warm-up's counts
     refused: str = ""  # why none of it may be written
 
     def chosen(self, *, tighten: bool) -> list[Proposal]:
@@ -95,7 +98,11 @@ def _offers(record: Record, baselines: Path) -> Iterator[Offer]:
         found = proposals(subject, case.sampling)
         open_ones = [proposal for proposal in found if in_force.value(proposal.name) is None]
         known = {Outcome.REGRESSION, Outcome.WAIVED}
-        regressed = [f"{v.gate} ended in {v.outcome}" for v in subject.verdicts if v.outcome in known]
+        regressed = [
+            f"{v.gate} ended in {v.outcome}"
+            for v in subject.verdicts
+            if v.outcome in known and not _is_of_warmup_alone(v)
+        ]
         former = _kept(accepted_path(baselines / case.name, subject.recipe, hardware, dtype), subject, record)
         yield Offer(
             subject=subject,
@@ -111,9 +118,32 @@ def _offers(record: Record, baselines: Path) -> Iterator[Offer]:
                 found,
                 {proposal.name: in_force.value(proposal.name) for proposal in found},
             ),
-            renews=max_latency_slowdown(in_force) is not None and bool(subject.speeds.compiled_s),
+            renews=_has_new_warmup(subject)
+            or (max_latency_slowdown(in_force) is not None and bool(subject.speeds.compiled_s)),
             refused=", ".join(regressed),
         )
+
+
+def _is_of_warmup_alone(gone: VerdictRecord) -> bool:
+    """Whether nothing but the counts of the warm-up regressed: these are accepted as they are, with a reason."""
+    return {check.name for check in gone.checks if check.outcome == Outcome.REGRESSION} == {WARMUP}
+
+
+def _has_new_warmup(subject: SubjectRecord) -> bool:
+    return subject.warmup is not None and subject.warmup.counts != subject.warmup.accepted
+
+
+def _warmups(subject: SubjectRecord, path: Path) -> dict[str, WarmupCounts]:
+    """The counts accepted before, for other versions too, and this record's."""
+    found: dict[str, WarmupCounts] = {}
+    if path.exists():
+        try:
+            found = {k: v for each in read_record(path).subjects for k, v in each.accepted_warmups.items()}
+        except RecordError:  # of an earlier version: it held none
+            found = {}
+    if subject.warmup is not None:
+        found[subject.warmup.versions] = subject.warmup.counts
+    return found
 
 
 def _kept(path: Path, subject: SubjectRecord, record: Record) -> SubjectRecord | None:
@@ -166,8 +196,9 @@ def accept(offer: Offer, baselines: Path, reason: str, *, tighten: bool = False)
     if offer.refused:
         raise ApprovalError(f"{offer.subject.title}: {offer.refused}; its figures are no thresholds")
     chosen, folder = offer.chosen(tighten=tighten), baselines / offer.case.name
-    kept = offer.record.model_copy(update={"subjects": [offer.subject]})
     record_path = accepted_path(folder, offer.subject.recipe, offer.hardware, offer.dtype)
+    subject = offer.subject.model_copy(update={"accepted_warmups": _warmups(offer.subject, record_path)})
+    kept = offer.record.model_copy(update={"subjects": [subject]})
     files = {record_path: (kept.model_dump_json(indent=1) + "\n").encode("utf-8")}
     if chosen:
         files[folder / CASE_FILE] = _with_chosen(offer, chosen, folder / CASE_FILE, reason).encode("utf-8")

@@ -218,6 +218,11 @@ _REMOTE_CACHES = (
 )
 
 
+def cache_folders() -> list[Path]:
+    """The folders of `cache_environment` that are in force in this process."""
+    return [Path(os.environ[name]) for name in _CACHE_FOLDERS if name in os.environ]
+
+
 def cache_environment(folder: Path) -> dict[str, str]:
     """Environment that keeps in one folder whatever is cached between processes, and asks no other machine for it."""
     folders = {name: str(folder / value) for name, value in _CACHE_FOLDERS.items()}

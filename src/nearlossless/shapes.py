@@ -14,6 +14,7 @@ class Compiles:
 
     graphs: int = 0
     frames: int = 0
+    graph_breaks: int = 0
 
     @property
     def total(self) -> int:
@@ -21,10 +22,10 @@ class Compiles:
         return max(self.graphs, self.frames)
 
 
-def _counters() -> tuple[int, int]:
+def _counters() -> tuple[int, int, int]:
     from torch._dynamo.utils import counters
 
-    return counters["stats"]["unique_graphs"], counters["frames"]["total"]
+    return counters["stats"]["unique_graphs"], counters["frames"]["total"], sum(counters["graph_break"].values())
 
 
 @contextmanager
@@ -35,12 +36,13 @@ def counted_compiles() -> Iterator[Compiles]:
     There is no counter of recompiles: after warm-up, none of these may move.
     """
     compiles = Compiles()
-    graphs, frames = _counters()
+    graphs, frames, breaks = _counters()
     try:
         yield compiles
     finally:
-        now_graphs, now_frames = _counters()
+        now_graphs, now_frames, now_breaks = _counters()
         compiles.graphs, compiles.frames = now_graphs - graphs, now_frames - frames
+        compiles.graph_breaks = now_breaks - breaks
 
 
 def warmup_sizes(sizes: tuple[tuple[int, int], ...]) -> list[tuple[int, int]]:

@@ -77,6 +77,9 @@ class Thresholds(Strict):
     )
     evaluation: SetBand = Field(SetBand(), description="Of thousands of prompts together (`nearlossless evaluate`).")
     max_compiles_after_warmup: int | None = Field(0, ge=0, description="Compiles while the sizes are cycled.")
+    min_size_speedup: Ratio | None = Field(
+        1.0, description="What no size's speedup may be shown to lie below, on a GPU: at 1, slower than the baseline."
+    )
     max_cold_start_s: Seconds | None = Field(None, description="Load and first call with empty caches.")
     max_warm_start_ratio: Ratio | None = Field(None, description="Ceiling of warm / cold first call.")
     max_stack_slowdown: float | None = Field(

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Protocol, cast
 
 import torch
+from tests.benchmarks import shapes_cycle
 from tests.benchmarks.memory import page as memory
 
 from nearlossless.atomic import write_text
@@ -34,7 +35,7 @@ class Half(Protocol):
         """One line for each promise that the data break."""
 
 
-HALVES: dict[str, Half] = {"memory": cast("Half", memory)}
+HALVES: dict[str, Half] = {"memory": cast("Half", memory), "shapes": cast("Half", shapes_cycle)}
 
 
 def main() -> int:

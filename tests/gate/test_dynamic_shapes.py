@@ -1,4 +1,4 @@
-"""Does another size compile anything, or another LoRA?"""
+"""Does another size compile anything, or another batch, prompt, guidance, number of steps or LoRA?"""
 
 import pytest
 
@@ -10,7 +10,15 @@ from nearlossless.selection import Subject
 
 @pytest.mark.gate("shapes")
 def test_dynamic_shapes(subject: Subject, sizes: SubjectRecord, gate: Concluding) -> None:
-    """After warm-up, other sizes and swapped LoRAs compile nothing and give the baseline's pictures."""
-    reason = subject.baseline_does_not_fit or subject.no_pictures
-    verdict = gate(judge_shapes(sizes.sizes, subject.thresholds, swaps=sizes.swaps, not_compared=reason))
+    """After warm-up, other sizes and requests and swapped LoRAs compile nothing and give the baseline's pictures."""
+    verdict = gate(
+        judge_shapes(
+            sizes.sizes,
+            subject.thresholds,
+            sampling=subject.case.sampling,
+            swaps=sizes.swaps,
+            warmup=sizes.warmup,
+            not_compared=subject.baseline_does_not_fit or subject.no_pictures,
+        )
+    )
     assert verdict.is_pass, str(verdict)

@@ -172,6 +172,47 @@ def dynamic_shapes(pipeline: Any) -> Any:
     return _compile_blocks(pipeline, dynamic=True)
 
 
+class SpecializedSteps(Wrapped):
+    """Calls compiled code that is guarded by the number of steps."""
+
+    def __init__(self, pipeline: Any) -> None:
+        import torch
+
+        super().__init__(pipeline)
+
+        def planted_step(x: Any, steps: str) -> Any:
+            return x * len(steps)
+
+        self._step = torch.compile(planted_step, backend="eager", dynamic=True)
+
+    def __call__(self, *arguments: Any, **options: Any) -> Any:
+        """Run the compiled code, then draw."""
+        import torch
+
+        self._step(torch.ones(4), str(options["num_inference_steps"]))
+        return super().__call__(*arguments, **options)
+
+
+def specialized_steps(pipeline: Any) -> Any:
+    """Compiles again for another number of steps."""
+    return SpecializedSteps(pipeline)
+
+
+class FailsAtOneSize(Wrapped):
+    """Fails at 96x96."""
+
+    def __call__(self, *arguments: Any, **options: Any) -> Any:
+        """Fail at one size, draw at all others."""
+        if (options["height"], options["width"]) == (96, 96):
+            raise RuntimeError("planted: out of memory")
+        return super().__call__(*arguments, **options)
+
+
+def fails_at_one_size(pipeline: Any) -> Any:
+    """Draws at all sizes but one."""
+    return FailsAtOneSize(pipeline)
+
+
 def raises(pipeline: Any) -> Any:
     """Fails while it is applied."""
     raise RuntimeError("planted: no such kernel")

@@ -30,6 +30,8 @@ def workspace(approval: Approval, make_workspace: MakeWorkspace) -> Workspace:
             "attention_off",
             "static_shapes",
             "dynamic_shapes",
+            "specialized_steps",
+            "fails_at_one_size",
             "wrong_elsewhere",
         ),
         "hasty": 'backend = "planted_backends:identity"\nthresholds = { max_cold_start_s = 0.01 }',
@@ -217,8 +219,9 @@ def test_undamaged_picture_passes(damaged: InnerRun) -> None:
 
 @pytest.fixture(scope="module")
 def resized(workspace: Workspace) -> InnerRun:
-    """The shapes gate on a backend that compiles for each size and on one that compiles for all."""
-    options = ["--recipe", "static_shapes", "--recipe", "dynamic_shapes"]
+    """The shapes gate on backends that compile for each size, for all, for each number of steps, or fail."""
+    names = ("static_shapes", "dynamic_shapes", "specialized_steps", "fails_at_one_size")
+    options = [part for name in names for part in ("--recipe", name)]
     return workspace.run("-k", "shapes", *options, guarded=False, report="resized")
 
 
@@ -231,10 +234,28 @@ def test_static_shapes_are_a_regression(resized: InnerRun) -> None:
 
 
 def test_static_shapes_are_told_with_figures(resized: InnerRun) -> None:
-    """The shapes verdict names the compilations counted, the ceiling and the size that caused them."""
-    verdict = resized.verdict("shapes", "static_shapes")
-    (check,) = [check for check in verdict.checks if check.name == "compiles after warm-up"]
-    assert f"obtained {check.obtained:.5g}, required <= 0 (96x96: {check.obtained:.0f})" in verdict.reason
+    """The shapes verdict names the ceiling, the size that compiled, the frame and the guard."""
+    reason = resized.verdict("shapes", "static_shapes").reason
+    assert "required <= 0 (96x96: " in reason
+    assert "by forward (" in reason
+    assert ".context_pre_only == " in reason  # the guard of the last block, which its own kind of frame has
+
+
+def test_number_of_steps_that_compiles_is_named(resized: InnerRun) -> None:
+    """A backend that compiles for each number of steps loses, and the reason names trigger, frame and guard."""
+    verdict = resized.verdict("shapes", "specialized_steps")
+    assert verdict.outcome == Outcome.REGRESSION, resized.output
+    assert "obtained 1, required <= 0 (64x64, 3 steps: 1 by planted_step (" in verdict.reason
+    assert "steps" in verdict.reason.partition("planted_step")[2]
+
+
+def test_failure_at_one_size_leaves_the_rest_measured(resized: InnerRun) -> None:
+    """One size that fails is the only one that is red, with its reason; all other calls were measured."""
+    verdict = resized.verdict("shapes", "fails_at_one_size")
+    red = [check for check in verdict.checks if check.outcome == Outcome.REGRESSION]
+    assert [(check.of, "planted: out of memory" in check.note) for check in red] == [("96x96", True)]
+    sizes = resized.subject("fails_at_one_size").sizes
+    assert sum(bool(size.compiled_s) for size in sizes) == len(sizes) - 1
 
 
 def test_dynamic_shapes_pass(resized: InnerRun) -> None:

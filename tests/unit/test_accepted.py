@@ -5,9 +5,11 @@ from typing import Any
 
 import pytest
 
-from nearlossless.accepted import accepted_path, accepted_speeds
+from nearlossless.accepted import accepted_path, accepted_speeds, accepted_warmup, compiling_versions
 from nearlossless.environment import Fingerprint
+from nearlossless.recipes import Recipe
 from nearlossless.record import Record
+from nearlossless.record.shapes import WarmupCounts
 from nearlossless.record.speed import AcceptedSpeeds
 
 
@@ -106,3 +108,31 @@ def test_record_that_cannot_be_used_is_told(shelf: Shelf, damage: str) -> None:
         shelf.record.subjects = [shelf.record.subjects[0].model_copy(update=update)]
         shelf.save()
     assert "record-inductor.json" in str(shelf.found().problem)
+
+
+def test_accepted_warm_up_is_that_of_the_same_versions(shelf: Shelf) -> None:
+    """Counts are found by versions, on any machine of the same hardware; others are named."""
+    found = WarmupCounts(graphs=3, graph_breaks=0, frames=3)
+    shelf.record.subjects[0].accepted_warmups = {"torch 2.13.0": found}
+    shelf.save()
+    other_gpu = shelf.on(device_uuid="GPU-2")
+    assert accepted_warmup(shelf.folder, "inductor", other_gpu, "torch 2.13.0") == found
+    problem = accepted_warmup(shelf.folder, "inductor", other_gpu, "torch 2.14.0")
+    assert problem == "nothing is accepted for torch 2.14.0, only for torch 2.13.0"
+
+
+def test_warm_up_without_accepted_record_says_so(shelf: Shelf) -> None:
+    """A recipe without a record and a damaged record are told, never taken for counts."""
+    assert "no record is accepted" in str(accepted_warmup(shelf.folder, "other", shelf.fingerprint, "torch 2.13.0"))
+    shelf.path.write_text("{", encoding="utf-8")
+    assert "is no record" in str(accepted_warmup(shelf.folder, "inductor", shelf.fingerprint, "torch 2.13.0"))
+
+
+def test_versions_are_those_that_decide_what_is_compiled(shelf: Shelf) -> None:
+    """Torch always, nexfort and torchao where the recipe uses them."""
+    stack = {"torch": "2.13.0", "nexfort": "0.1", "torchao": "0.18", "diffusers": "0.42"}
+    fingerprint = shelf.fingerprint.model_copy(update={"stack": stack})
+    int8 = Recipe(backend="inductor", touches=("transformer",), quantization={"transformer": "int8"})
+    assert compiling_versions(fingerprint, Recipe(backend="inductor")) == "torch 2.13.0"
+    assert compiling_versions(fingerprint, int8) == "torch 2.13.0, torchao 0.18"
+    assert compiling_versions(fingerprint, Recipe(backend="nexfort")) == "torch 2.13.0, nexfort 0.1"

@@ -10,7 +10,7 @@ import pytest
 from pydantic import BaseModel
 
 from nearlossless.case_files import parse_case
-from nearlossless.cases import Case, Generation, Lora, Model, Sampling
+from nearlossless.cases import Case, Generation, Lora, Model, Sampling, Shapes
 from nearlossless.evaluation.bands import Evaluation, SetBand
 from nearlossless.recipes import Recipe
 from nearlossless.references import Figures, Reference
@@ -23,6 +23,7 @@ SECTIONS: dict[type[BaseModel], str] = {
     Model: "`[model]`",
     Lora: "`[[model.loras]]`",
     Generation: "`[generation]`",
+    Shapes: "`[shapes]`",
     Sampling: "`[sampling]`",
     Evaluation: "`[evaluation]`",
     Thresholds: "`[thresholds]`",

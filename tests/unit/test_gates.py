@@ -21,7 +21,7 @@ from nearlossless.gates import (
 )
 from nearlossless.latencies import PairedLatencies
 from nearlossless.record.quality import InputError, ParityRecord, PictureRecord, ReplayRecord, StepParity
-from nearlossless.record.shapes import SizeRecord
+from nearlossless.record.shapes import SizeRecord, WarmupCounts, WarmupRecord
 from nearlossless.thresholds import Band, PhaseBudgets, Thresholds
 from nearlossless.verdicts import Outcome, Verdict
 from nearlossless.worker import ProcessRun
@@ -761,3 +761,61 @@ def test_too_many_pictures_hide_no_regression() -> None:
     thresholds = QUALITY.model_copy(update={"live": Band(min_ssim=0.9, pictures=1)})
     pictures = [picture_record(), picture_record(live=scores(0.8))]
     assert judge_quality(pictures, thresholds, SOUND, ALIKE).outcome is Outcome.REGRESSION
+
+
+def counts(**changes: int) -> WarmupCounts:
+    """Three graphs without a break."""
+    return WarmupCounts(**{"graphs": 3, "graph_breaks": 0, "frames": 3, **changes})
+
+
+@pytest.mark.parametrize(
+    ("found", "outcome"),
+    [
+        ({}, Outcome.PASS),
+        ({"graphs": 4}, Outcome.REGRESSION),
+        ({"graph_breaks": 1}, Outcome.REGRESSION),
+        ({"frames": 4}, Outcome.REGRESSION),
+        ({"graphs": 2}, Outcome.NOT_COMPARABLE),
+        ({"graphs": 2, "frames": 4}, Outcome.REGRESSION),
+    ],
+)
+def test_warm_up_is_held_to_exact_counts(found: dict[str, int], outcome: Outcome) -> None:
+    """More than accepted is a regression; fewer is no pass either, since what is accepted no longer describes it."""
+    warmup = WarmupRecord(versions="torch 2.13.0", counts=counts(**found), accepted=counts())
+    assert judge_shapes([size_record()], SHAPES, warmup=warmup).outcome is outcome
+
+
+def test_warm_up_without_accepted_counts_is_told_not_judged() -> None:
+    """Without counts for these versions the verdict tells them, and stays what it is."""
+    warmup = WarmupRecord(versions="torch 2.13.0", counts=counts(graphs=9), problem="no record is accepted on cpu-x")
+    verdict = judge_shapes([size_record()], SHAPES, warmup=warmup)
+    assert verdict.is_pass
+    assert "compiled 9 graphs, 0 graph breaks, 3 frames; no record is accepted on cpu-x" in verdict.reason
+
+
+@pytest.mark.parametrize(
+    ("compiled_s", "outcome"), [(0.5, Outcome.PASS), (1.0, Outcome.PASS), (1.1, Outcome.REGRESSION)]
+)
+def test_size_slower_than_eager_is_a_regression(compiled_s: float, outcome: Outcome) -> None:
+    """Of a size timed in pairs only what is shown to be slower than the baseline is red; a draw is not."""
+    noise = [1 + 0.002 * (number % 3 - 1) for number in range(12)]
+    mirrored = [1 + 0.002 * ((number * 7 + 1) % 5 - 2) / 2 for number in range(12)]
+    timed = {"baseline_s": noise, "compiled_s": [compiled_s * each for each in mirrored]}
+    size = size_record().model_copy(update=timed)
+    assert judge_shapes([size], SHAPES).outcome is outcome
+    no_floor = SHAPES.overridden_by(Thresholds(min_size_speedup=None))
+    assert judge_shapes([size], no_floor).outcome is Outcome.PASS
+
+
+def test_single_latencies_of_a_size_are_not_judged() -> None:
+    """One call of each, as a CPU takes, is recorded and decides nothing."""
+    size = size_record().model_copy(update={"baseline_s": [1.0], "compiled_s": [9.0]})
+    assert judge_shapes([size], SHAPES).is_pass
+
+
+@pytest.mark.parametrize("what", [{"recordings": 1}, {"kernel_files": ["triton/k.cubin"]}])
+def test_recordings_and_new_kernels_count_as_compiles(what: dict[str, Any]) -> None:
+    """A CUDA graph recorded again, or a kernel that Dynamo does not see, is a compilation after warm-up."""
+    verdict = judge_shapes([size_record().model_copy(update=what)], SHAPES)
+    assert verdict.outcome is Outcome.REGRESSION
+    assert "obtained 1, required <= 0" in verdict.reason

@@ -16,7 +16,9 @@ from nearlossless.cli import app
 from nearlossless.gates import GIB
 from nearlossless.offers import Offer, accept, find_offers
 from nearlossless.record import Record, RecordError, read_record, write_record
+from nearlossless.record.shapes import WarmupCounts, WarmupRecord
 from nearlossless.record.subject import SubjectRecord
+from nearlossless.record.verdicts import CheckRecord, VerdictRecord
 from nearlossless.worker import ProcessRun
 
 GPU = "NVIDIA H100 80GB HBM3"
@@ -403,3 +405,42 @@ def test_one_run_tightens_nothing(desk: Desk) -> None:
     desk.subject.verdicts[0].outcome = "REGRESSION"
     desk.save()
     assert desk.offers()[0].chosen(tighten=True) == []
+
+
+def counts(**changes: int) -> WarmupCounts:
+    """Three graphs without a break."""
+    return WarmupCounts(**{"graphs": 3, "graph_breaks": 0, "frames": 3, **changes})
+
+
+def regressed(*names: str) -> VerdictRecord:
+    """A shapes verdict of which these checks regressed."""
+    check = {"obtained": 4, "threshold": 3, "comparison": "<=", "unit": "", "note": "", "interval": None, "path": None}
+    checks = [CheckRecord(name=name, of="graphs", outcome="REGRESSION", **check) for name in names]
+    return VerdictRecord(gate="shapes", outcome="REGRESSION", reason="more", test="test_shapes", checks=checks)
+
+
+def test_warm_up_counts_are_kept_for_each_version(desk: Desk) -> None:
+    """Accepting keeps the counts by versions, beside those that were accepted for others."""
+    for versions, found in (("torch 2.4.0", counts()), ("torch 2.13.0", counts(graphs=2))):
+        desk.subject.warmup = WarmupRecord(versions=versions, counts=found)
+        desk.save()
+        (offer,) = desk.offers()
+        assert offer.renews
+        path = accept(offer, desk.baselines, "first night")
+    (kept,) = read_record(path).subjects
+    assert kept.accepted_warmups == {"torch 2.4.0": counts(), "torch 2.13.0": counts(graphs=2)}
+
+
+def test_warm_up_that_is_accepted_renews_nothing(desk: Desk) -> None:
+    """Counts that are the accepted ones give no reason to replace the record."""
+    desk.subject.warmup = WarmupRecord(versions="torch 2.13.0", counts=counts(), accepted=counts())
+    desk.save()
+    assert not desk.offers()[0].renews
+
+
+@pytest.mark.parametrize(("names", "is_refused"), [(("warm-up",), False), (("warm-up", "live SSIM"), True)])
+def test_more_in_the_warm_up_can_be_accepted_alone(desk: Desk, names: tuple[str, ...], is_refused: bool) -> None:
+    """Counts that grew are accepted with a reason, unless something else of the gate regressed, too."""
+    desk.subject.verdicts = [regressed(*names)]
+    desk.save()
+    assert bool(desk.offers()[0].refused) is is_refused

@@ -226,7 +226,7 @@ def test_compiled_blocks_survive_offload_on_a_gpu(
     subject = make_subject(case, Recipe(backend="inductor", touches=("transformer",)), "cuda")
     baseline = build_baseline(case, "cuda")
     compiled, effect = compile_beside(baseline, subject, silent)
-    sizes = cycle_sizes(baseline, compiled, subject, silent)
+    sizes = cycle_sizes(baseline, compiled, subject, silent).sizes
     assert effect.graphs > 0
     assert [(size.compiles, size.problems) for size in sizes] == [(0, [])] * len(sizes)
     assert min(size.live_worst_tile_ssim or 0 for size in sizes) > 0.99

@@ -15,6 +15,7 @@ from nearlossless.driver_memory import BeyondTorch
 from nearlossless.leaks import Rounds
 from nearlossless.record import Record
 from nearlossless.record.quality import ParityRecord, PictureRecord
+from nearlossless.record.shapes import SizeRecord
 from nearlossless.references import Figures, Reference
 from nearlossless.report import write_reports
 from nearlossless.report.console import render_console, render_table
@@ -463,3 +464,15 @@ def test_page_and_summary_show_the_floor(full_record: Record) -> None:
         ["0.96000", "&gt;= 0.99", "0.95000", "&gt;= 0.98", "0.97000"],
     ]
     assert [row.count('class="bad"') for row in rows] == [0, 2]
+
+
+def test_summary_has_latencies_by_size(full_record: Record) -> None:
+    """Each call of the shapes gate is a row with its pixels, both medians and their ratio, the smallest first."""
+    small = SizeRecord(height=64, width=64, variation="3 steps", compiles=0, latency_s=0.1, compiled_s=[0.1])
+    large = SizeRecord(height=1000, width=1000, compiles=1, latency_s=2.0, baseline_s=[3.0, 3.0, 9.0], compiled_s=[2.0])
+    full_record.subjects[0].sizes = [large, small]
+    rows = [line for line in render_markdown(full_record).splitlines() if line.startswith(("| 64x64", "| 1000x1000"))]
+    assert rows == [
+        "| 64x64, 3 steps | 0.004 | - | 0.100 s | - | 0 |",
+        "| 1000x1000 | 1.000 | 3.000 s | 2.000 s | 1.50x | 1 |",
+    ]

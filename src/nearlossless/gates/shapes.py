@@ -1,41 +1,104 @@
-"""Does another size compile anything, or another LoRA?"""
+"""Does another size, batch, prompt or LoRA compile anything, and what did warm-up compile?"""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
+from nearlossless.cases import Sampling
 from nearlossless.gates.bands import LIVE_SSIM
-from nearlossless.record.shapes import SizeRecord, SwapRecord
+from nearlossless.latencies import PairedLatencies
+from nearlossless.record.shapes import SizeRecord, SwapRecord, WarmupRecord
+from nearlossless.speedup import judge_pairs
 from nearlossless.thresholds import Thresholds
 from nearlossless.verdicts import Check, Outcome, Verdict, at_least, at_most, found, verdict
+
+WARMUP = "warm-up"
+SPEED = "speedup at its size"
+MOST_TOLD = 2  # compilations of one call that the reason spells out; the record has them all
+ACCEPTING = "nearlossless approve --thresholds accepts this run's"
 
 
 def judge_shapes(
     sizes: Sequence[SizeRecord],
     thresholds: Thresholds,
     *,
+    sampling: Sampling | None = None,
     swaps: Sequence[SwapRecord] = (),
+    warmup: WarmupRecord | None = None,
     not_compared: str | None = None,
 ) -> Verdict:
     """
     Does cycling the sizes and swapping LoRAs compile nothing, and is every picture of it the baseline's?
 
-    `not_compared` says why pictures are judged by their tripwires alone: no baseline fits, or weights are synthetic.
+    Args:
+        sizes: Each call after warm-up.
+        thresholds: In force here.
+        sampling: Error rate of the speedup at each size that was timed in pairs; None: the default.
+        swaps: Of LoRAs.
+        warmup: What warm-up compiled, and what is accepted.
+        not_compared: Why pictures are judged by their tripwires alone: no baseline fits, or weights are synthetic.
     """
     checks = [_size_check(size, thresholds) for size in sizes if size.problems or not_compared is None]
     if sizes and not_compared is not None:
         checks.append(found(LIVE_SSIM, Outcome.NOT_APPLICABLE, not_compared))
     if sizes:
-        compiled = [f"{size.width}x{size.height}: {size.compiles}" for size in sizes if size.compiles]
-        checks.append(
-            at_most(
-                "compiles after warm-up",
-                sum(size.compiles for size in sizes),
-                thresholds.max_compiles_after_warmup,
-                note="; ".join(compiled) or f"{len(sizes)} sizes",
-            )
-        )
+        compiled = [told for size in sizes if (told := _compiled(size))]
+        count = sum(size.compiles + size.recordings + len(size.kernel_files) for size in sizes)
+        most = thresholds.max_compiles_after_warmup
+        note = "; ".join(compiled) or _cycled(sizes)
+        checks.append(at_most("compiles after warm-up", count, most, note=note))
+    checks += _speed_checks(sizes, thresholds, sampling or Sampling())
     for swap in swaps:
         checks += _swap_checks(swap, thresholds, is_compared=not_compared is None)
-    return verdict("shapes", checks)
+    return verdict("shapes", [*checks, *_warmup_checks(warmup)])
+
+
+def _cycled(sizes: Sequence[SizeRecord]) -> str:
+    others = sum(bool(size.variation) for size in sizes)
+    return f"{len(sizes) - others} sizes" + (f", {others} other requests" if others else "")
+
+
+def _compiled(size: SizeRecord) -> str:
+    """What a call compiled, and why; empty where it compiled nothing."""
+    found = {"CUDA graph recordings": size.recordings, "new kernel files": len(size.kernel_files)}
+    counts = [str(size.compiles)] if size.compiles else []
+    counts += [f"{count} {what}" for what, count in found.items() if count]
+    reasons = [str(each) for each in size.recompiles[:MOST_TOLD]] + size.kernel_files[:1]
+    if not counts:
+        return ""
+    return f"{size.title}: {', '.join(counts)}" + (f" by {', by '.join(reasons)}" if reasons else "")
+
+
+def _speed_checks(sizes: Sequence[SizeRecord], thresholds: Thresholds, sampling: Sampling) -> Iterator[Check]:
+    """Of each size that was timed in pairs: red only where it is shown to lie below the floor."""
+    floor = thresholds.min_size_speedup
+    for size in sizes:
+        if len(size.compiled_s) < 2 or floor is None:
+            continue
+        pairs = PairedLatencies(size.baseline_s, size.compiled_s, size.set_aside)
+        check = replace(judge_pairs(pairs, sampling=sampling, min_speedup=floor), name=SPEED, of=size.title)
+        if check.outcome is Outcome.INCONCLUSIVE and check.interval is not None:
+            check = replace(check, outcome=Outcome.PASS, note=f"not shown to be below; {check.note}")
+        yield check
+
+
+def _warmup_checks(warmup: WarmupRecord | None) -> Iterator[Check]:
+    """Exact: more than accepted is a regression, and fewer leaves what is accepted describing nothing."""
+    if warmup is None:
+        return
+    names = {"graphs": "graphs", "graph_breaks": "graph breaks", "frames": "frames"}
+    counts, accepted = warmup.counts.model_dump(), warmup.accepted
+    if accepted is None:
+        told = ", ".join(f"{counts[key]} {name}" for key, name in names.items())
+        why = warmup.problem or f"nothing is accepted for {warmup.versions}"
+        yield found(WARMUP, Outcome.NOT_APPLICABLE, f"compiled {told}; {why}: {ACCEPTING}")
+        return
+    expected = accepted.model_dump()
+    for key, name in names.items():
+        check = at_most(WARMUP, counts[key], expected[key], of=name, note=warmup.versions)
+        if counts[key] < expected[key]:
+            note = f"fewer than accepted for {warmup.versions}, an improvement to be kept: {ACCEPTING}"
+            check = replace(check, outcome=Outcome.NOT_COMPARABLE, note=note)
+        yield check
 
 
 def _swap_checks(swap: SwapRecord, thresholds: Thresholds, *, is_compared: bool) -> list[Check]:
@@ -53,7 +116,7 @@ def _swap_checks(swap: SwapRecord, thresholds: Thresholds, *, is_compared: bool)
 
 
 def _size_check(size: SizeRecord, thresholds: Thresholds) -> Check:
-    of = f"{size.width}x{size.height}"
+    of = size.title
     if size.problems:
         return found("picture", Outcome.REGRESSION, ", ".join(size.problems), of=of)
     return at_least(LIVE_SSIM, size.live_worst_tile_ssim, thresholds.live.min_ssim, of=of)

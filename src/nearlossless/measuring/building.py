@@ -46,7 +46,8 @@ def _called_once(build: Callable[[], Any], subject: Subject) -> tuple[Any, Effec
             compiled = build()
             draw_batch(compiled, generation, batches(generation)[0])
         short = partial(draw_batch, compiled, generation, short_batch(generation))
-        return compiled, measure_effect(compiled, subject.recipe, short, graphs=compiles.graphs)
+        effect = measure_effect(compiled, subject.recipe, short, graphs=compiles.graphs)
+        return compiled, effect.model_copy(update={"graph_breaks": compiles.graph_breaks, "frames": compiles.frames})
 
 
 def compile_alone(subject: Subject, progress: Progress) -> tuple[Any, Effect]:

@@ -239,10 +239,12 @@ def sizes(
     subject: Subject, subject_record: SubjectRecord, baseline_pipeline: Any, compiled_pipeline: Any, progress: Progress
 ) -> SubjectRecord:
     """What each size and each swap of LoRAs compiles and draws after warm-up."""
-    from nearlossless.measuring.sizes import cycle_sizes
+    from nearlossless.measuring.sizes import cycle_sizes, warmup_record
     from nearlossless.measuring.swaps import swap_loras
 
-    subject_record.sizes = cycle_sizes(baseline_pipeline, compiled_pipeline, subject, progress)
+    cycle = cycle_sizes(baseline_pipeline, compiled_pipeline, subject, progress)
+    subject_record.sizes = cycle.sizes
+    subject_record.warmup = warmup_record(cycle, subject, subject_record.effect, subject_record.fingerprint)
     subject_record.swaps = swap_loras(baseline_pipeline, compiled_pipeline, subject, progress)
     return subject_record
 

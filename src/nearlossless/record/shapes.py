@@ -1,19 +1,61 @@
-"""What the shapes gate measured: sizes and swaps of LoRAs."""
+"""What the shapes gate measured: warm-up, the cycle of sizes and other requests, and swaps of LoRAs."""
 
 from pydantic import Field
 
 from nearlossless.record.part import Part
 
 
+class Recompile(Part):
+    """One compilation that torch told of."""
+
+    function: str
+    place: str  # file:line of the function
+    guard: str  # what failed, in torch's words, or that the frame is new
+
+    def __str__(self) -> str:
+        return f"{self.function} ({self.place}): {self.guard}"
+
+
+class WarmupCounts(Part):
+    """What Dynamo compiled until nothing should compile any more: first call and the gate's warm-up together."""
+
+    graphs: int
+    graph_breaks: int
+    frames: int
+
+
+class WarmupRecord(Part):
+    """Counts of the warm-up, and those accepted for these versions."""
+
+    versions: str  # torch's, and the backend's where it has one
+    counts: WarmupCounts
+    accepted: WarmupCounts | None = None
+    problem: str | None = None  # why nothing is accepted
+    failed: list[str] = Field(default_factory=list)  # what of the warm-up could not be drawn
+
+
 class SizeRecord(Part):
-    """One size of the shapes gate."""
+    """One request of the shapes gate: a size, or another batch, prompt, guidance or number of steps."""
 
     height: int
     width: int
+    variation: str = ""  # from the case's own request; empty where only the size differs
     compiles: int
+    recompiles: list[Recompile] = Field(default_factory=list)
+    recordings: int = 0  # of CUDA graphs
+    kernel_files: list[str] = Field(default_factory=list)  # new ones, of a backend that Dynamo does not see
     latency_s: float
+    baseline_s: list[float] = Field(default_factory=list)
+    compiled_s: list[float] = Field(default_factory=list)
+    set_aside: list[str | None] = Field(default_factory=list)
     live_worst_tile_ssim: float | None = None
     problems: list[str] = Field(default_factory=list)
+
+    @property
+    def title(self) -> str:
+        """Size, and what else differs."""
+        size = f"{self.width}x{self.height}"
+        return f"{size}, {self.variation}" if self.variation else size
 
 
 class SwapRecord(Part):

@@ -7,7 +7,7 @@ from nearlossless.effect import Effect
 from nearlossless.environment import Fingerprint
 from nearlossless.record.part import Part
 from nearlossless.record.quality import ParityRecord, PictureRecord, ReplayRecord
-from nearlossless.record.shapes import SizeRecord, SwapRecord
+from nearlossless.record.shapes import SizeRecord, SwapRecord, WarmupCounts, WarmupRecord
 from nearlossless.record.speed import Speeds
 from nearlossless.record.verdicts import VerdictRecord
 from nearlossless.references import Reference
@@ -42,6 +42,8 @@ class SubjectRecord(Part):
     replay: ReplayRecord = Field(default_factory=ReplayRecord)
     noise_floor: Band | None = None  # the worst of each figure under benign changes, as calibrated
     effect: Effect | None = None  # of the recipe on the session's pipeline
+    warmup: WarmupRecord | None = None  # of the shapes gate
+    accepted_warmups: dict[str, WarmupCounts] = Field(default_factory=dict)  # by versions; in accepted records
     sizes: list[SizeRecord] = Field(default_factory=list)
     swaps: list[SwapRecord] = Field(default_factory=list)
     stacks: StackComparison | None = None  # beside another environment, where one was named

@@ -4,6 +4,7 @@ from nearlossless.record import Record
 from nearlossless.record.subject import SubjectRecord
 from nearlossless.report.noise import FLOOR_HEADINGS, floor_rows
 from nearlossless.report.published import labels, published
+from nearlossless.report.shapes import SHAPE_HEADINGS, shape_rows
 from nearlossless.report.stacks import STACK_HEADINGS, stack_lines, stack_rows
 from nearlossless.report.starts import START_HEADINGS, start_rows
 from nearlossless.report.table import HEADINGS, performance_rows
@@ -68,7 +69,8 @@ def _subject(subject: SubjectRecord) -> str:
         lines += ["", _cell(waiver.not_needed)]
     lines += ["", _row(HEADINGS), "| --- | ---: | ---: | ---: |"]
     lines += [_row(row.cells()) for row in performance_rows(subject) if row.is_measured]
-    return "\n".join([*lines, "", *_starts(subject), *_stacks(subject), *_noise(subject), *_published(subject)])
+    parts = (*_starts(subject), *_shapes(subject), *_stacks(subject), *_noise(subject), *_published(subject))
+    return "\n".join([*lines, "", *parts])
 
 
 def _stacks(subject: SubjectRecord) -> list[str]:
@@ -84,6 +86,13 @@ def _starts(subject: SubjectRecord) -> list[str]:
     if not rows:
         return []
     return [_row(START_HEADINGS), "| --- |" + " ---: |" * (len(START_HEADINGS) - 1), *map(_row, rows), ""]
+
+
+def _shapes(subject: SubjectRecord) -> list[str]:
+    rows = shape_rows(subject)
+    if not rows:
+        return []
+    return [_row(SHAPE_HEADINGS), "| --- |" + " ---: |" * (len(SHAPE_HEADINGS) - 1), *map(_row, rows), ""]
 
 
 def _noise(subject: SubjectRecord) -> list[str]:
