@@ -1,4 +1,4 @@
-"""Commands about pictures and records that need neither a case nor a model; `cli` registers them."""
+"""Compare two pictures by hand."""
 
 import sys
 from pathlib import Path
@@ -43,10 +43,3 @@ def compare(expected: Expected, obtained: Obtained, html: Html = None, differenc
     typer.echo("every pixel is the same" if pair.is_same else "the pictures differ")
     if not pair.is_same:
         raise typer.Exit(1)
-
-
-def record_schema() -> None:
-    """Print the JSON Schema of record.json."""
-    from nearlossless.record.schema import record_schema as schema
-
-    typer.echo(schema(), nl=False)
