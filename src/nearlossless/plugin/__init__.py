@@ -42,7 +42,8 @@ from nearlossless.run import Run
 from nearlossless.verdicts import EXIT_REGRESSION, EXIT_UNDECIDED, Outcome, exit_code, stopped
 
 pytest_plugins = tuple(
-    f"nearlossless.plugin.{name}" for name in ("fixtures", "benchmarks", "collecting", "workers", "leaving")
+    f"nearlossless.plugin.{name}"
+    for name in ("fixtures", "measurements", "benchmarks", "collecting", "workers", "leaving")
 )
 
 # What an exception in a gate test means. Anything else is a broken gate: nothing was compared.
