@@ -46,4 +46,6 @@ def accepted_speeds(case_folder: Path, recipe: str, batch_size: int, fingerprint
         baseline_s=subject.speeds.baseline_s,
         compiled_s=subject.speeds.compiled_s,
         set_aside=subject.speeds.set_aside,
+        clock_mhz=subject.speeds.clock_mhz,
+        replicas=subject.speeds.replicas,
     )

@@ -122,6 +122,9 @@ class Sampling(Strict):
     min_pairs: int = Field(5, ge=3)
     max_pairs: int = Field(80, ge=3)
     budget_s: Seconds = 600.0
+    processes: int = Field(
+        1, ge=1, le=16, description="How many processes the speedup is measured in, each with empty caches of its own."
+    )
     clip: float = Field(
         0.05,
         gt=0,
@@ -138,6 +141,10 @@ class Sampling(Strict):
         if self.max_pairs < self.min_pairs:
             raise ValueError(f"max_pairs ({self.max_pairs}) is below min_pairs ({self.min_pairs})")
         return self
+
+    def shared_by(self, count: int) -> Self:
+        """For each of so many questions that all have to be right: the error rate is divided (Bonferroni)."""
+        return self.model_copy(update={"alpha": self.alpha / count})
 
 
 class Case(Strict):

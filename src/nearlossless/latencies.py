@@ -13,22 +13,25 @@ class PairedLatencies:
     """
     Seconds of both callables, pair by pair, in the order taken.
 
-    `set_aside` tells of each pair why it does not count, None where it does; empty where nobody watched.
+    `set_aside` tells of each pair why it does not count, None where it does; empty where nobody watched. `clock_mhz`
+    is the device's clock at each pair's end; empty, or None, where it was not read.
     """
 
     baseline_s: list[float] = dataclasses.field(default_factory=list)
     compiled_s: list[float] = dataclasses.field(default_factory=list)
     set_aside: list[str | None] = dataclasses.field(default_factory=list)
+    clock_mhz: list[float | None] = dataclasses.field(default_factory=list)
 
     def judged(self) -> "PairedLatencies":
         """The pairs that count, or calls where there is no baseline."""
         if not any(self.set_aside):
-            return PairedLatencies(self.baseline_s, self.compiled_s)
+            return PairedLatencies(self.baseline_s, self.compiled_s, clock_mhz=self.clock_mhz)
 
         def counted(seconds: list[float]) -> list[float]:
             return [s for s, reason in zip(seconds, self.set_aside, strict=False) if reason is None]
 
-        return PairedLatencies(counted(self.baseline_s), counted(self.compiled_s))
+        clock_mhz = [mhz for mhz, reason in zip(self.clock_mhz, self.set_aside, strict=False) if reason is None]
+        return PairedLatencies(counted(self.baseline_s), counted(self.compiled_s), clock_mhz=clock_mhz)
 
     def told(self) -> str:
         """How many were set aside, and why; empty where none was."""

@@ -16,12 +16,15 @@ from typing import IO, Any, Self
 
 from nearlossless.backends import BackendError, BackendUnavailable
 from nearlossless.cases import CaseError
+from nearlossless.measuring import BaselineError
 from nearlossless.worker import Job, ProcessRun
 
 _TAIL_LINES, _TAIL_BYTES = 15, 1 << 16
 _GRACE_S = 30.0  # between the end of a process's output and its own
 # These say all there is to say; whatever else ends the worker comes with the end of what it printed.
-_TOLD: dict[str, type[Exception]] = {kind.__name__: kind for kind in (BackendError, BackendUnavailable, CaseError)}
+_TOLD: dict[str, type[Exception]] = {
+    kind.__name__: kind for kind in (BackendError, BackendUnavailable, BaselineError, CaseError)
+}
 
 
 class WorkerError(Exception):
@@ -117,7 +120,7 @@ class WorkerProcess:
         Send one line and wait for its result.
 
         Raises:
-            BackendError, BackendUnavailable, CaseError: As they were raised in the process.
+            BackendError, BackendUnavailable, BaselineError, CaseError: As they were raised in the process.
             OutOfMemory: The GPU's memory did not suffice.
             WorkerError: It failed in another way, ended by itself, or is still busy at the limit.
         """

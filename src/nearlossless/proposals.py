@@ -11,6 +11,7 @@ from nearlossless.loosening import is_looser
 from nearlossless.memory import SINCE_START
 from nearlossless.record.shapes import SizeRecord, SwapRecord
 from nearlossless.record.subject import SubjectRecord
+from nearlossless.replicas import across
 from nearlossless.speedup import judge_latencies, judge_pairs
 
 # Beyond these a figure describes no pipeline, whatever a record says.
@@ -132,8 +133,8 @@ def _speedup(subject: SubjectRecord, sampling: Sampling) -> Iterator[Proposal]:
     speeds = subject.speeds
     if not speeds.baseline_s or len(speeds.baseline_s) != len(speeds.compiled_s):
         return
-    pairs = PairedLatencies(speeds.baseline_s, speeds.compiled_s, speeds.set_aside)
-    check = judge_pairs(pairs, sampling=sampling, min_speedup=None)
+    shared = sampling.shared_by(len(speeds.runs))
+    check = across([judge_pairs(pairs, sampling=shared, min_speedup=None) for pairs in speeds.runs])
     if check.obtained is None or check.interval is None or not check.interval.low > 0:
         basis = check.note if check.obtained is None else f"{len(speeds.baseline_s)} pairs leave no lower end"
         yield Proposal(name="min_speedup", value=None, basis=basis)

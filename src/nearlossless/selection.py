@@ -75,6 +75,13 @@ def _selected_cases(baselines: Path, names: Sequence[str]) -> list[Case]:
     return cases
 
 
+def replicated(case: Case, processes: int) -> Case:
+    """The case with its speedup measured in at least so many processes."""
+    if processes <= case.sampling.processes:
+        return case
+    return case.model_copy(update={"sampling": case.sampling.model_copy(update={"processes": processes})})
+
+
 def _selected_recipes(case: Case, names: Sequence[str], backend: str | None) -> dict[str, tuple[Recipe, bool]]:
     chosen = {name: (case.recipes[name], True) for name in dict.fromkeys(names) if name in case.recipes}
     if backend is not None:
@@ -89,7 +96,12 @@ def _selected_recipes(case: Case, names: Sequence[str], backend: str | None) -> 
 
 
 def select_subjects(
-    baselines: Path, *, cases: Sequence[str] = (), recipes: Sequence[str] = (), backend: str | None = None
+    baselines: Path,
+    *,
+    cases: Sequence[str] = (),
+    recipes: Sequence[str] = (),
+    backend: str | None = None,
+    processes: int = 1,
 ) -> list[Subject]:
     """
     Every selected case under every selected recipe, on every device that the case and the recipe name.
@@ -99,11 +111,12 @@ def select_subjects(
         cases: Names; empty takes all that run by default.
         recipes: Names; empty takes all of each case that run by default, or none where a backend is given.
         backend: `package.module:function`, or a built-in backend, tried under the cases' default thresholds.
+        processes: How many the speedup is measured in at least, whatever the case says.
 
     Raises:
         CaseError: A name that does not exist, or nothing selected; the message lists what there is.
     """
-    selected = _selected_cases(baselines, cases)
+    selected = [replicated(case, processes) for case in _selected_cases(baselines, cases)]
     known = sorted({name for case in selected for name in case.recipes})
     unknown = [name for name in recipes if name not in known]
     if unknown:

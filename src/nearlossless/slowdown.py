@@ -5,9 +5,11 @@ import statistics
 from dataclasses import replace
 
 from nearlossless.cases import Sampling
+from nearlossless.clocks import clock_note
 from nearlossless.evidence import MeanJudge
 from nearlossless.latencies import PairedLatencies, is_latency, log_ratios
 from nearlossless.record.speed import AcceptedSpeeds
+from nearlossless.replicas import across
 from nearlossless.sequential import Interval
 from nearlossless.speedup import judged_note
 from nearlossless.thresholds import Thresholds
@@ -40,6 +42,7 @@ class SlowdownQuestion:
     """
 
     def __init__(self, accepted: PairedLatencies, margin: float, *, sampling: Sampling, of_latency: bool) -> None:
+        self.name = LATENCY if of_latency else SPEEDUP
         self._of_latency, self._margin = of_latency, margin
         self._accepted = [-math.log(s) for s in accepted.compiled_s] if of_latency else log_ratios(accepted)
         self._samples: list[float] = []
@@ -57,11 +60,11 @@ class SlowdownQuestion:
         """As far as it is decided."""
         return self._judge.outcome
 
-    def check(self, set_aside: str = "") -> Check:
-        """The ratio of medians and its interval, in units of what was accepted."""
+    def check(self, told: str = "") -> Check:
+        """The ratio of medians and its interval, in units of what was accepted, and what else is to be told."""
         shown = statistics.median(self._samples) - statistics.median(self._accepted)
         plain = self._judge.interval(clipped=False)
-        notes = [judged_note(self._judge, "pairs"), f"{len(self._accepted)} in the record", set_aside]
+        notes = [judged_note(self._judge, "pairs"), f"{len(self._accepted)} in the record", told]
         note = "; ".join(text for text in notes if text)
         if self._of_latency:
             turned = Interval(-plain.high, -plain.low).exponential()
@@ -74,17 +77,22 @@ class SlowdownQuestion:
 
 def slowdown_questions(
     accepted: AcceptedSpeeds | None, thresholds: Thresholds, sampling: Sampling, *, has_baseline: bool = True
-) -> dict[str, SlowdownQuestion]:
-    """The questions that can be asked, by the name of their check; none where nothing usable is accepted."""
+) -> list[SlowdownQuestion]:
+    """What can be asked, of each process in the accepted record; nothing where nothing usable is accepted."""
     if accepted is None or accepted_problem(accepted, sampling, has_baseline=has_baseline) is not None:
-        return {}
-    pairs, asked = accepted_pairs(accepted).judged(), {}
-    if has_baseline and thresholds.max_slowdown is not None:
-        asked[SPEEDUP] = SlowdownQuestion(pairs, thresholds.max_slowdown, sampling=sampling, of_latency=False)
-    margin = max_latency_slowdown(thresholds)
-    if margin is not None:
-        asked[LATENCY] = SlowdownQuestion(pairs, margin, sampling=sampling, of_latency=True)
-    return asked
+        return []
+    shared = sampling.shared_by(len(accepted.runs))
+    return [
+        SlowdownQuestion(run.judged(), margin, sampling=shared, of_latency=name == LATENCY)
+        for name, margin in _margins(thresholds, has_baseline=has_baseline).items()
+        for run in accepted.runs
+    ]
+
+
+def _margins(thresholds: Thresholds, *, has_baseline: bool) -> dict[str, float]:
+    """By the name of the check; empty where the case limits no slowdown."""
+    asked = {SPEEDUP: thresholds.max_slowdown if has_baseline else None, LATENCY: max_latency_slowdown(thresholds)}
+    return {name: margin for name, margin in asked.items() if margin is not None}
 
 
 class Unanswerable:
@@ -102,24 +110,17 @@ def open_questions(
     """What has to be decided before sampling stops."""
     if max_latency_slowdown(thresholds) is None:
         return []
-    questions = slowdown_questions(accepted, thresholds, sampling, has_baseline=has_baseline)
-    return list(questions.values()) or [Unanswerable()]
-
-
-def accepted_pairs(accepted: AcceptedSpeeds) -> PairedLatencies:
-    """The record's pairs."""
-    return PairedLatencies(accepted.baseline_s, accepted.compiled_s, accepted.set_aside)
+    return [*slowdown_questions(accepted, thresholds, sampling, has_baseline=has_baseline)] or [Unanswerable()]
 
 
 def accepted_problem(accepted: AcceptedSpeeds, sampling: Sampling, *, has_baseline: bool) -> str | None:
     """Why a record is nothing to compare with; None where it is."""
     if accepted.problem is not None:
         return accepted.problem
-    pairs = accepted_pairs(accepted)
-    if has_baseline and not pairs.baseline_s:
+    if has_baseline and not all(run.baseline_s for run in accepted.runs):
         return "the accepted record has no latencies of a baseline"
-    problem = pairs.problem("accepted", sampling)
-    return None if problem is None else f"the accepted record: {problem.note}"
+    problems = [run.problem("accepted", sampling) for run in accepted.runs]
+    return next((f"the accepted record: {problem.note}" for problem in problems if problem is not None), None)
 
 
 def judge_slowdown(
@@ -131,8 +132,7 @@ def judge_slowdown(
     has_baseline: bool = True,
 ) -> list[Check]:
     """The checks against the accepted record; none where the case limits no slowdown."""
-    names = [SPEEDUP] if has_baseline and thresholds.max_slowdown is not None else []
-    names += [LATENCY] if max_latency_slowdown(thresholds) is not None else []
+    names = list(_margins(thresholds, has_baseline=has_baseline))
     if not names:
         return []
     if accepted is None:
@@ -145,6 +145,15 @@ def judge_slowdown(
         return [problem for problem in problems if problem is not None]
     questions, judged = slowdown_questions(accepted, thresholds, sampling, has_baseline=has_baseline), pairs.judged()
     for baseline_s, compiled_s in zip(judged.baseline_s or judged.compiled_s, judged.compiled_s, strict=True):
-        for question in questions.values():
+        for question in questions:
             question.add(baseline_s, compiled_s)
-    return [questions[name].check(pairs.told()) for name in names]
+    clocks = clock_note(judged.clock_mhz, accepted.pairs.judged().clock_mhz, _latency_ratio(judged, accepted))
+    told = "; ".join(text for text in (clocks, pairs.told()) if text)
+    return [
+        across([question.check(told) for question in questions if question.name == name], "accepted processes")
+        for name in names
+    ]
+
+
+def _latency_ratio(judged: PairedLatencies, accepted: AcceptedSpeeds) -> float:
+    return statistics.median(judged.compiled_s) / statistics.median(accepted.pairs.judged().compiled_s)

@@ -74,6 +74,7 @@ def measure_pairs(
     max_latency_s: float | None = None,
     questions: Sequence[Question] = (),
     watch: Watch = UNWATCHED,
+    read_mhz: Callable[[], float | None] = lambda: None,
     synchronize: Callable[[], None],
     clock: Clock = time.perf_counter,
     progress: Callable[[int, Check], None] = lambda _pairs, _check: None,
@@ -91,6 +92,7 @@ def measure_pairs(
         max_latency_s: The ceiling of the compiled median; None asks nothing of it.
         questions: What else has to be decided before sampling stops.
         watch: Tells which pairs were disturbed.
+        read_mhz: The device's clock, asked after every pair.
         synchronize: Waits for the device.
         clock: Seconds; monotonic.
         progress: Told after every pair.
@@ -105,6 +107,7 @@ def measure_pairs(
         watch.before()
         for call, seconds in sides:
             seconds.append(timed(call, clock=clock, synchronize=synchronize))
+        pairs.clock_mhz.append(read_mhz())
         pairs.set_aside.append(watch.after())
         if pairs.set_aside[-1] is None:
             counted += 1
@@ -134,6 +137,7 @@ def measure_alone(
     max_latency_s: float | None,
     questions: Sequence[Question] = (),
     watch: Watch = UNWATCHED,
+    read_mhz: Callable[[], float | None] = lambda: None,
     synchronize: Callable[[], None],
     clock: Clock = time.perf_counter,
     progress: Callable[[int, Check], None] = lambda _calls, _check: None,
@@ -147,6 +151,7 @@ def measure_alone(
         max_latency_s: The ceiling; None takes the smallest number of calls.
         questions: What else has to be decided before sampling stops; they get the compiled latency for both.
         watch: Tells which calls were disturbed.
+        read_mhz: The device's clock, asked after every call.
         synchronize: Waits for the device.
         clock: Seconds; monotonic.
         progress: Told after every call.
@@ -157,6 +162,7 @@ def measure_alone(
     while counted < sampling.max_pairs and len(alone.compiled_s) < 2 * sampling.max_pairs:
         watch.before()
         alone.compiled_s.append(timed(compiled, clock=clock, synchronize=synchronize))
+        alone.clock_mhz.append(read_mhz())
         alone.set_aside.append(watch.after())
         if alone.set_aside[-1] is None:
             counted += 1

@@ -233,17 +233,17 @@ def _end_with_parent() -> None:
     os._exit(1)
 
 
-def main() -> None:
-    """Run the job on standard input."""
+def answer(respond: Callable[[str, Callable[[str], None]], BaseModel]) -> None:
+    """Answer the line on standard input: phases as they begin, at last the result, or the error that ended it."""
     pipe = private_stdout()
 
     def send(**event: Any) -> None:
         print(json.dumps(event), file=pipe, flush=True)
 
     try:
-        job = Job.model_validate_json(sys.stdin.readline())
+        line = sys.stdin.readline()
         threading.Thread(target=_end_with_parent, daemon=True).start()
-        result = run(job, lambda phase: send(phase=phase))
+        result = respond(line, lambda phase: send(phase=phase))
     except BaseException as error:  # the parent turns it into a verdict
         send(error=str(error), kind=type(error).__name__, out_of_memory=is_out_of_memory(error))
         raise
@@ -251,4 +251,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    answer(lambda line, tell: run(Job.model_validate_json(line), tell))

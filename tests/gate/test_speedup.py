@@ -3,7 +3,6 @@
 import pytest
 
 from nearlossless.gates import judge_speedup
-from nearlossless.measuring.speed import paired
 from nearlossless.plugin.fixtures import Concluding
 from nearlossless.record.speed import Speeds
 from nearlossless.selection import Subject
@@ -14,7 +13,7 @@ def test_speedup(subject: Subject, speeds: Speeds, gate: Concluding) -> None:
     """The compiled pipeline is at least as many times as fast as the case asks, pair by pair, or fast enough alone."""
     verdict = gate(
         judge_speedup(
-            paired(speeds),
+            speeds.runs,
             subject.case.sampling,
             subject.thresholds,
             accepted=speeds.accepted,

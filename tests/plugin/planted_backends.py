@@ -340,3 +340,21 @@ def told_by_its_variable(pipeline: Any) -> Any:
     check()
     pipeline.transformer.forward = checked
     return pipeline
+
+
+def _is_replica() -> bool:
+    """Whether this is one of the further processes that the speedup is measured in."""
+    started_as = getattr(sys.modules["__main__"], "__spec__", None)
+    return started_as is not None and started_as.name == "nearlossless.pairing"
+
+
+def slow_in_replicas(pipeline: Any) -> Any:
+    """Draws five times as slowly wherever autotuning picks anew, as an unlucky choice of kernels would."""
+    return slow(pipeline) if _is_replica() else pipeline
+
+
+def dies_in_replicas(pipeline: Any) -> Any:
+    """Ends its process where it is not the session's."""
+    if _is_replica():
+        os._exit(7)
+    return pipeline

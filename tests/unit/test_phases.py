@@ -107,7 +107,7 @@ def test_regression_tells_its_phase(miniature_case: Case) -> None:
     phases = {"text encoding": 1.0, "denoising": 0.5, "decoding": 1.0}
     pairs = PairedLatencies([1.0 + i / 1000 for i in range(20)], [2.0] * 20, [None] * 20)
     red, green = (
-        judge_speedup(pairs, miniature_case.sampling, Thresholds(min_speedup=floor), phases=phases)
+        judge_speedup([pairs], miniature_case.sampling, Thresholds(min_speedup=floor), phases=phases)
         for floor in (0.9, 0.1)
     )
     assert (red.outcome, green.outcome) == (Outcome.REGRESSION, Outcome.PASS)

@@ -70,7 +70,7 @@ def test_speedup_floor_lies_below_the_interval(measured: SubjectRecord) -> None:
     """The floor is 3 % below what the interval excludes, so the same samples pass it."""
     value = proposed(measured)["min_speedup"]
     pairs = PairedLatencies(measured.speeds.baseline_s, measured.speeds.compiled_s)
-    assert judge_speedup(pairs, Sampling(), Thresholds(min_speedup=value)).outcome is Outcome.PASS
+    assert judge_speedup([pairs], Sampling(), Thresholds(min_speedup=value)).outcome is Outcome.PASS
     assert value < 2.0 * 0.97
 
 

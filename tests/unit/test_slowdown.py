@@ -99,7 +99,7 @@ def test_margin_of_the_latency_follows_the_ratios(limits: dict[str, float], marg
 
 def test_without_a_limit_no_record_is_needed() -> None:
     """A case that limits no slowdown passes by its floor alone, whatever is accepted."""
-    assert judge_speedup(pairs(2), SAMPLING, Thresholds(min_speedup=1.4)).outcome is Outcome.PASS
+    assert judge_speedup([pairs(2)], SAMPLING, Thresholds(min_speedup=1.4)).outcome is Outcome.PASS
 
 
 BAD_RECORDS: dict[str, tuple[AcceptedSpeeds | None, str]] = {
@@ -120,7 +120,7 @@ def test_record_that_says_nothing_is_not_comparable(kind: str) -> None:
     """What is wrong with the record is named by both checks, and the gate is not green."""
     accepted, problem = BAD_RECORDS[kind]
     limits = Thresholds(min_speedup=1.4, max_slowdown=0.5)
-    verdict = judge_speedup(pairs(2), SAMPLING, limits, accepted=accepted)
+    verdict = judge_speedup([pairs(2)], SAMPLING, limits, accepted=accepted)
     assert verdict.outcome is Outcome.NOT_COMPARABLE
     assert [problem in check.note for check in verdict.checks if check.name in {SPEEDUP, LATENCY}] == [True, True]
 

@@ -1,11 +1,12 @@
 """Is it really faster?"""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from nearlossless.cases import Sampling
 from nearlossless.latencies import PairedLatencies
 from nearlossless.record.speed import AcceptedSpeeds
+from nearlossless.replicas import across
 from nearlossless.slowdown import judge_slowdown
 from nearlossless.speedup import judge_latencies, judge_pairs
 from nearlossless.thresholds import Thresholds
@@ -13,7 +14,7 @@ from nearlossless.verdicts import Check, Outcome, Verdict, found, verdict
 
 
 def judge_speedup(
-    pairs: PairedLatencies,
+    runs: Sequence[PairedLatencies],
     sampling: Sampling,
     thresholds: Thresholds,
     *,
@@ -27,13 +28,27 @@ def judge_speedup(
     And, where the case limits a slowdown, is it no slower than what was last accepted on this machine?
 
     Args:
-        pairs: Latencies of both; where the baseline does not fit, of the compiled pipeline alone.
-        sampling: Error rate of each question.
+        runs: Latencies of both of each process; where the baseline does not fit, of the compiled pipeline alone.
+        sampling: Error rate of each question, all processes together.
         thresholds: In force here.
         accepted: Latencies of the record last accepted on this machine, or why there are none.
         phases: Speedup of each phase: a regression tells where it lies.
         baseline_does_not_fit: Why there is no baseline; then the latency judges alone, and must have a ceiling.
     """
+    shared = sampling.shared_by(len(runs))
+    by_run = [_checks(pairs, shared, thresholds, accepted, baseline_does_not_fit) for pairs in runs]
+    checks = [across(same) for same in zip(*by_run, strict=True)]
+    return verdict("speedup", [_located(check, phases) for check in checks])
+
+
+def _checks(
+    pairs: PairedLatencies,
+    sampling: Sampling,
+    thresholds: Thresholds,
+    accepted: AcceptedSpeeds | None,
+    baseline_does_not_fit: str | None,
+) -> list[Check]:
+    """Of one process."""
     if baseline_does_not_fit is not None:
         checks = [found("speedup", Outcome.NOT_APPLICABLE, baseline_does_not_fit)]
     else:
@@ -41,8 +56,7 @@ def judge_speedup(
     if baseline_does_not_fit is not None or thresholds.max_latency_s is not None:
         checks.append(judge_latencies(pairs, sampling=sampling, max_latency_s=thresholds.max_latency_s))
     has_baseline = baseline_does_not_fit is None
-    checks += judge_slowdown(pairs, accepted, thresholds, sampling, has_baseline=has_baseline)
-    return verdict("speedup", [_located(check, phases) for check in checks])
+    return checks + judge_slowdown(pairs, accepted, thresholds, sampling, has_baseline=has_baseline)
 
 
 def _located(check: Check, phases: Mapping[str, float] | None) -> Check:

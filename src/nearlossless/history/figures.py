@@ -55,7 +55,7 @@ def _judged(subject: SubjectRecord) -> PairedLatencies:
     speeds = subject.speeds
     if speeds.set_aside and len(speeds.set_aside) != len(speeds.compiled_s):
         raise ValueError("the list of what was set aside belongs to other samples")
-    judged = PairedLatencies(speeds.baseline_s, speeds.compiled_s, speeds.set_aside).judged()
+    judged = speeds.pairs.judged()
     if not all(map(is_latency, (*judged.baseline_s, *judged.compiled_s))):
         raise ValueError("a latency is no measurement")
     return judged

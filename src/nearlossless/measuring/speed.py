@@ -1,10 +1,13 @@
 """How fast both pipelines are: paired latencies, then where the time goes."""
 
+import dataclasses
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
 from nearlossless.accepted import accepted_speeds
 from nearlossless.cases import Case
+from nearlossless.clocks import clock_reader
 from nearlossless.environment import Fingerprint
 from nearlossless.fields import Device
 from nearlossless.latencies import PairedLatencies
@@ -14,7 +17,7 @@ from nearlossless.pipelines.phases import phase_times
 from nearlossless.pipelines.requests import batches
 from nearlossless.progress import Progress
 from nearlossless.quiet import watch_of
-from nearlossless.record.speed import AcceptedSpeeds, PhaseTimes, Speeds
+from nearlossless.record.speed import AcceptedSpeeds, PhaseTimes, Samples, Speeds
 from nearlossless.selection import Subject
 from nearlossless.slowdown import max_latency_slowdown, open_questions
 from nearlossless.timing import measure_alone, measure_pairs, synchronizer
@@ -40,6 +43,40 @@ def accepted_of(subject: Subject, fingerprint: Fingerprint | None) -> AcceptedSp
     return accepted_speeds(subject.case_folder, subject.recipe_name, subject.case.generation.batch_size, fingerprint)
 
 
+def measure_latencies(
+    baseline: Any | None, compiled: Any, subject: Subject, progress: Progress, accepted: AcceptedSpeeds | None
+) -> PairedLatencies:
+    """
+    Paired latencies of a batch's call until the speedup is decided, at this process's share of the error rate.
+
+    Without a baseline, latencies of the compiled pipeline alone until its ceiling is decided. Where the case limits
+    a slowdown, until that is decided, too; without an accepted record as long as sampling allows, so that this one
+    is worth accepting.
+    """
+    case, first = subject.case, batches(subject.case.generation)[0]
+    draw_compiled = partial(draw_batch, compiled, case.generation, first)
+
+    def tell(count: int, check: Check) -> None:
+        if count % 5 == 0:
+            progress.say(f"speedup: sample {count}, {check.outcome.lower()}")
+
+    sampling = case.sampling.shared_by(case.sampling.processes)
+    asked: dict[str, Any] = {
+        "sampling": sampling,
+        "max_latency_s": subject.thresholds.max_latency_s,
+        "questions": open_questions(accepted, subject.thresholds, sampling, has_baseline=baseline is not None),
+        "watch": watch_of(subject.device),
+        "read_mhz": clock_reader(subject.device),
+        "synchronize": synchronizer(subject.device),
+        "progress": tell,
+    }
+    with progress.phase("speedup: warm-up"):
+        if baseline is None:
+            return measure_alone(draw_compiled, **asked)
+        draw_baseline = partial(baseline_drawer(baseline, case), first)
+        return measure_pairs(draw_baseline, draw_compiled, min_speedup=subject.thresholds.min_speedup, **asked)
+
+
 def measure_speed(
     baseline: Any | None,
     compiled: Any,
@@ -47,46 +84,11 @@ def measure_speed(
     progress: Progress,
     *,
     fingerprint: Fingerprint | None = None,
+    replicas: Sequence[Samples] = (),
 ) -> Speeds:
-    """
-    Paired latencies of a batch's call until the speedup is decided, then the phases of calls of their own.
-
-    Without a baseline, latencies of the compiled pipeline alone until its ceiling is decided. Where the case limits
-    a slowdown, until that is decided, too; without an accepted record as long as sampling allows, so that this one
-    is worth accepting.
-    """
-    case, synchronize = subject.case, synchronizer(subject.device)
+    """The latencies of this process beside those of others, then the phases of calls of their own."""
     accepted = accepted_of(subject, fingerprint)
-    first = batches(case.generation)[0]
-    draw_compiled = partial(draw_batch, compiled, case.generation, first)
-
-    def tell(count: int, check: Check) -> None:
-        if count % 5 == 0:
-            progress.say(f"speedup: sample {count}, {check.outcome.lower()}")
-
-    asked: dict[str, Any] = {
-        "sampling": case.sampling,
-        "max_latency_s": subject.thresholds.max_latency_s,
-        "questions": open_questions(accepted, subject.thresholds, case.sampling, has_baseline=baseline is not None),
-        "watch": watch_of(subject.device),
-        "synchronize": synchronize,
-        "progress": tell,
-    }
-    with progress.phase("speedup: warm-up"):
-        if baseline is None:
-            pairs = measure_alone(draw_compiled, **asked)
-        else:
-            draw_baseline = partial(baseline_drawer(baseline, case), first)
-            pairs = measure_pairs(draw_baseline, draw_compiled, min_speedup=subject.thresholds.min_speedup, **asked)
-        return Speeds(
-            baseline_s=pairs.baseline_s,
-            compiled_s=pairs.compiled_s,
-            set_aside=pairs.set_aside,
-            accepted=accepted,
-            **measure_phases(baseline, compiled, case, subject.device),
-        )
-
-
-def paired(speeds: Speeds) -> PairedLatencies:
-    """The recorded pairs, as the judge takes them."""
-    return PairedLatencies(speeds.baseline_s, speeds.compiled_s, speeds.set_aside)
+    pairs = measure_latencies(baseline, compiled, subject, progress, accepted)
+    with progress.phase("speedup: time by phase"):
+        phases = measure_phases(baseline, compiled, subject.case, subject.device)
+    return Speeds(**dataclasses.asdict(pairs), replicas=[*replicas], accepted=accepted, **phases)

@@ -102,6 +102,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
             cases=config.getoption("case"),
             recipes=config.getoption("recipe"),
             backend=config.getoption("backend"),
+            processes=config.getoption("processes"),
         )
     except CaseError as error:
         # Raised here it would be shown once a module, as a collection error.

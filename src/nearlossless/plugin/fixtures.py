@@ -1,6 +1,7 @@
 """
 What gate tests ask for by name: a subject, its pipelines and processes, and what was measured with them.
 
+    speed_replicas      the speedup's pairs in further processes
     process_runs        baseline, cold and warm start in fresh processes
     baseline_pipeline   the case as diffusers runs it
     compiled_pipeline   the same case under the recipe
@@ -11,7 +12,7 @@ What gate tests ask for by name: a subject, its pipelines and processes, and wha
 """
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from nearlossless.plugin.stash import PROGRESS, RUN
 from nearlossless.processes import cache_environment
 from nearlossless.progress import Progress
 from nearlossless.record.quality import ParityRecord
-from nearlossless.record.speed import Speeds
+from nearlossless.record.speed import Samples, Speeds
 from nearlossless.record.subject import SubjectRecord
 from nearlossless.selection import Subject
 from nearlossless.stacks import StackComparison
@@ -115,8 +116,36 @@ def other_stack(
 
 
 @pytest.fixture(scope="session")
-def baseline_pipeline(subject: Subject, subject_record: SubjectRecord, progress: Progress) -> Any:
+def speed_replicas(subject: Subject, progress: Progress, request: pytest.FixtureRequest) -> list[Samples] | Exception:
+    """
+    The speedup's pairs in further processes, as many as the case's sampling asks for, before any pipeline is built.
+
+    None where the speedup gate is not selected. What ended one of them is kept for that gate alone.
+    """
+    from nearlossless.measuring.replicas import measure_replicas
+
+    if subject.case.sampling.processes == 1 or not _is_selected("speeds", subject, request.session.items):
+        return []
+    try:
+        return measure_replicas(subject, progress)
+    except Exception as error:
+        return error
+
+
+def _is_selected(fixture: str, subject: Subject, items: Sequence[pytest.Item]) -> bool:
+    return any(
+        fixture in getattr(item, "fixturenames", ())
+        and getattr(getattr(item, "callspec", None), "params", {}).get("subject") == subject
+        for item in items
+    )
+
+
+@pytest.fixture(scope="session")
+def baseline_pipeline(
+    subject: Subject, subject_record: SubjectRecord, progress: Progress, request: pytest.FixtureRequest
+) -> Any:
     """The case as diffusers runs it; built once per (case, recipe). None where it does not fit."""
+    request.getfixturevalue("speed_replicas")  # they need the device for themselves
     if subject.baseline_does_not_fit is not None:
         return None
     from nearlossless.pipelines.loading import build_baseline, fingerprint_of
@@ -175,13 +204,25 @@ def gate(subject: Subject, request: pytest.FixtureRequest) -> Concluding:
 
 @pytest.fixture
 def speeds(
-    subject: Subject, subject_record: SubjectRecord, baseline_pipeline: Any, compiled_pipeline: Any, progress: Progress
+    subject: Subject,
+    subject_record: SubjectRecord,
+    speed_replicas: list[Samples] | Exception,
+    baseline_pipeline: Any,
+    compiled_pipeline: Any,
+    progress: Progress,
 ) -> Speeds:
     """Latencies of both pipelines in turn until the speedup is decided, and denoising steps a second."""
     from nearlossless.measuring.speed import measure_speed
 
+    if isinstance(speed_replicas, Exception):
+        raise speed_replicas
     subject_record.speeds = measure_speed(
-        baseline_pipeline, compiled_pipeline, subject, progress, fingerprint=subject_record.fingerprint
+        baseline_pipeline,
+        compiled_pipeline,
+        subject,
+        progress,
+        fingerprint=subject_record.fingerprint,
+        replicas=speed_replicas,
     )
     return subject_record.speeds
 

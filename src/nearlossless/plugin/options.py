@@ -35,6 +35,13 @@ def add_options(parser: pytest.Parser) -> None:
         help="interpreter of another environment: is this one slower, larger, or does it draw differently?",
     )
     group.addoption(
+        "--processes",
+        type=int,
+        default=1,
+        metavar="N",
+        help="measure the speedup in at least N processes, since autotuning may choose other kernels in each",
+    )
+    group.addoption(
         "--baselines", type=Path, metavar="DIR", help="folder of case folders (default: baselines in the root folder)"
     )
     group.addoption(

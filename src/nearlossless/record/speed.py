@@ -4,6 +4,7 @@ import statistics
 
 from pydantic import Field
 
+from nearlossless.latencies import PairedLatencies
 from nearlossless.record.part import Part
 
 PHASES = ("text encoding", "denoising", "decoding")
@@ -30,26 +31,45 @@ class PhaseTimes(Part):
         return len(self.later_steps_s) / seconds if seconds > 0 else None
 
 
-class AcceptedSpeeds(Part):
+class Samples(Part):
+    """
+    Raw latencies of one process, pair by pair, each of one call.
+
+    `set_aside` has of each pair why it is not judged, None where it is; `clock_mhz` the device's clock at its end.
+    """
+
+    baseline_s: list[float] = Field(default_factory=list)
+    compiled_s: list[float] = Field(default_factory=list)
+    set_aside: list[str | None] = Field(default_factory=list)
+    clock_mhz: list[float | None] = Field(default_factory=list)
+
+    @property
+    def pairs(self) -> PairedLatencies:
+        """As the judges take them."""
+        return PairedLatencies(self.baseline_s, self.compiled_s, self.set_aside, self.clock_mhz)
+
+
+class ReplicatedSamples(Samples):
+    """The same of further processes beside it: autotuning may choose other kernels in each."""
+
+    replicas: list[Samples] = Field(default_factory=list)
+
+    @property
+    def runs(self) -> list[PairedLatencies]:
+        """Of each process."""
+        return [self.pairs, *(replica.pairs for replica in self.replicas)]
+
+
+class AcceptedSpeeds(ReplicatedSamples):
     """Raw latencies of the record last accepted on this machine, or why there are none to compare with."""
 
     problem: str | None = None
     started: str = ""
-    baseline_s: list[float] = Field(default_factory=list)
-    compiled_s: list[float] = Field(default_factory=list)
-    set_aside: list[str | None] = Field(default_factory=list)
 
 
-class Speeds(Part):
-    """
-    Raw latencies of the pairs, each of one call, and the phases of calls of their own, each of a whole batch.
+class Speeds(ReplicatedSamples):
+    """`accepted` is what the pairs were held against; phases are of calls of their own, each of a whole batch."""
 
-    `set_aside` has of each pair why it is not judged, None where it is; `accepted` what it was held against.
-    """
-
-    baseline_s: list[float] = Field(default_factory=list)
-    compiled_s: list[float] = Field(default_factory=list)
-    set_aside: list[str | None] = Field(default_factory=list)
     accepted: AcceptedSpeeds | None = None
     baseline_phases: list[PhaseTimes] = Field(default_factory=list)
     compiled_phases: list[PhaseTimes] = Field(default_factory=list)

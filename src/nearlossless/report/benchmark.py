@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from nearlossless.atomic import write_text
-from nearlossless.latencies import PairedLatencies, is_latency
+from nearlossless.latencies import is_latency
 from nearlossless.record import Record
 from nearlossless.record.subject import SubjectRecord
 
@@ -51,7 +51,7 @@ def benchmarks(subject: SubjectRecord) -> Iterator[Any]:
     speeds = subject.speeds
     if speeds.set_aside and len(speeds.set_aside) != len(speeds.compiled_s):
         return
-    judged = PairedLatencies(speeds.baseline_s, speeds.compiled_s, speeds.set_aside).judged()
+    judged = speeds.pairs.judged()
     identity = f"{subject.case}-{subject.device}-{subject.recipe}"
     for side, seconds in (("baseline", judged.baseline_s), ("compiled", judged.compiled_s)):
         if not seconds or not all(map(is_latency, seconds)):

@@ -12,7 +12,7 @@ from nearlossless.pipelines.loading import build_baseline
 from nearlossless.pipelines.requests import batches
 from nearlossless.quiet import watch_of
 from nearlossless.record.speed import AcceptedSpeeds
-from nearlossless.slowdown import SPEEDUP, Unanswerable, judge_slowdown, slowdown_questions
+from nearlossless.slowdown import Unanswerable, judge_slowdown, slowdown_questions
 from nearlossless.thresholds import Thresholds
 from nearlossless.timing import measure_pairs, synchronizer
 
@@ -47,7 +47,7 @@ def measure_live() -> dict[str, Any]:
     accepted = AcceptedSpeeds(baseline_s=record.baseline_s, compiled_s=record.compiled_s, set_aside=record.set_aside)
     rows = []
     for name, steps in (("unchanged", STEPS), (f"{MORE_STEPS} steps instead of {STEPS}", MORE_STEPS)):
-        pairs = run(steps, list(slowdown_questions(accepted, THRESHOLDS, SAMPLING).values()))
+        pairs = run(steps, slowdown_questions(accepted, THRESHOLDS, SAMPLING))
         check, _ = judge_slowdown(pairs, accepted, THRESHOLDS, SAMPLING)
         rows.append({"run": name, "outcome": check.outcome, "pairs": len(pairs.baseline_s), "check": str(check)})
     return {"rows": rows, "cost": cost(record, accepted), "max_slowdown": THRESHOLDS.max_slowdown}
@@ -55,7 +55,7 @@ def measure_live() -> dict[str, Any]:
 
 def cost(record: PairedLatencies, accepted: AcceptedSpeeds) -> float:
     """Share of a pair's time that watching and judging it takes."""
-    watch, question = watch_of("cpu"), slowdown_questions(accepted, THRESHOLDS, SAMPLING)[SPEEDUP]
+    watch, question = watch_of("cpu"), slowdown_questions(accepted, THRESHOLDS, SAMPLING)[0]
     start = time.perf_counter()
     for baseline_s, compiled_s in zip(record.baseline_s, record.compiled_s, strict=True):
         watch.before()

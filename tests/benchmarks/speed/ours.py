@@ -49,7 +49,7 @@ def against_record(record: Traces, run: Traces, thresholds: Thresholds) -> Rates
             set_aside=[reason for _, _, reason in former],
         )
         questions = slowdown_questions(accepted, thresholds, SAMPLING)
-        ended.append(_asked(list(questions.values()), pairs) if questions else (Outcome.NOT_COMPARABLE, 0))
+        ended.append(_asked(questions, pairs) if questions else (Outcome.NOT_COMPARABLE, 0))
     return rates(ended)
 
 
