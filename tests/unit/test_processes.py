@@ -258,6 +258,16 @@ def test_error_among_the_calls_for_leaks_leaves_the_rest_measured(tiny_case: Cas
     assert "planted: out of handles" in verdict.reason
 
 
+def test_thresholds_stricter_than_defaults_reach_the_process(tiny_case: Case) -> None:
+    """A job is read as it was written, also where a recipe's own table leaves open what the case tightens."""
+    recipe = Recipe(backend="inductor", thresholds=Thresholds(max_warm_start_ratio=0.9))
+    changes = {"thresholds": Thresholds(max_residue_mib=1.0), "recipes": {"inductor": recipe}, "overrides": {}}
+    job = Job(case=tiny_case.model_copy(update=changes), recipe=recipe, device="cpu")
+    read = Job.model_validate_json(job.line())
+    assert read == job
+    assert read.case.thresholds_for("inductor", "cpu", "cpu-avx2").max_residue_mib == 1.0
+
+
 def test_process_is_killed_at_its_limit(quick_case: Case) -> None:
     """A process that takes too long is killed, and the phase that it was in is named."""
     message = failure_of(Job(case=quick_case, recipe=None, device="cpu"), time_limit_s=0.05)
