@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from nearlossless.collector import collector_paused
 from nearlossless.record import RECORD_FILE, Record, read_record
 from nearlossless.verdicts import EXIT_REGRESSION, EXIT_UNDECIDED, Outcome, exit_code
 
@@ -30,10 +31,11 @@ def read_parts(sources: Sequence[Path]) -> list[Part]:
         RecordError: One is missing, damaged or of another schema; names the file.
     """
     parts = []
-    for source in sources:
-        path = source / RECORD_FILE if source.is_dir() else source
-        folder = path.parent if path.name == RECORD_FILE else None
-        parts.append(Part(source=source, record=read_record(path), folder=folder))
+    with collector_paused():
+        for source in sources:
+            path = source / RECORD_FILE if source.is_dir() else source
+            folder = path.parent if path.name == RECORD_FILE else None
+            parts.append(Part(source=source, record=read_record(path), folder=folder))
     return parts
 
 

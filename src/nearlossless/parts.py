@@ -10,6 +10,7 @@ from pathlib import Path
 from pydantic import Field, ValidationError
 
 from nearlossless.atomic import write_text
+from nearlossless.collector import collector_paused
 from nearlossless.record import RecordError
 from nearlossless.record.part import Part
 from nearlossless.record.shard import Shard
@@ -83,7 +84,8 @@ def join_parts(folder: Path) -> Joined:
     Raises:
         RecordError: A part is damaged; names the file.
     """
-    found = [part for path in folder.glob("*.json") if (part := _read(path)) is not None]
+    with collector_paused():
+        found = [part for path in folder.glob("*.json") if (part := _read(path)) is not None]
     parts = sorted(found, key=lambda part: (part.rank, part.id))
     for part in parts:
         if part.record is not None and part.running is not None:

@@ -211,3 +211,4 @@ def test_real_latencies_of_two_workers_are_in_one_record(make_workspace: MakeWor
         assert len(subject.speeds.baseline_s) >= 3
         assert subject.fingerprint is not None
         assert subject.fingerprint.timing.threads == 1
+    assert all(f"[{worker}] speedup: warm-up" in run.output for worker in ("gw0", "gw1")), run.output

@@ -86,8 +86,9 @@ def pytest_configure(config: pytest.Config) -> None:
     config.stash[RUN] = Run(Path(report).absolute())
     config.stash[OTHER_FAILURES], config.stash[TROUBLES] = [], []
     config.pluginmanager.register(_Failures(config.stash[OTHER_FAILURES]))
-    # Capturing begins later: this copy stays the real terminal or CI log.
-    config.stash[TERMINAL] = os.fdopen(os.dup(1), "w", encoding="utf-8", errors="replace", buffering=1)
+    # Capturing begins later: this copy stays the real terminal or CI log. Of a worker of xdist's only errors get there.
+    stream = os.dup(2 if is_worker(config) else 1)
+    config.stash[TERMINAL] = os.fdopen(stream, "w", encoding="utf-8", errors="replace", buffering=1)
     config.stash[PROGRESS] = Progress(partial(_write_line, config))
 
 
@@ -103,7 +104,8 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 
 def _write_line(config: pytest.Config, text: str) -> None:
     if config.get_verbosity() > -2 and not config.stash[TERMINAL].closed:
-        config.stash[TERMINAL].write(f"\n    {text}")
+        who = f"[{config.workerinput['workerid']}] " if is_worker(config) else ""  # type: ignore[attr-defined]
+        config.stash[TERMINAL].write(f"\n    {who}{text}")
         config.stash[TERMINAL].flush()
 
 
