@@ -73,6 +73,7 @@ def _guards(text: str) -> str:
     # Newer versions put the compilation before each guard, and the user's stack on further lines below it.
     named = [_COMPILE_ID.sub("", line) for line in found if _COMPILE_ID.match(line)] or found
     told = [" ".join(guard.split())[:LONGEST_GUARD] for guard in dict.fromkeys(named)]
+    told.sort(key=lambda guard: "['self']" in guard)  # these mostly tell one repeated block from another
     return "; ".join(told[:MOST_GUARDS]) or "torch names no guard"
 
 

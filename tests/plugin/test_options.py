@@ -152,7 +152,7 @@ def test_gates_declared_away_are_no_failure(pytester: pytest.Pytester, workspace
     declared = 'not_applicable = { quality = "draws in another style on purpose" }'
     workspace.add_case(case_toml({"identity": f"{IDENTITY['identity']}\n{declared}"}))
     result = run(pytester, "gate", "-k", "quality", "--report-dir", "report")
-    result.assert_outcomes(skipped=1, deselected=7)  # four other gates, and three that compare stacks
+    result.assert_outcomes(skipped=1, deselected=8)  # four other gates, three that compare stacks, and the evaluation
     assert result.ret == pytest.ExitCode.OK
     (subject,) = read_record(pytester.path / "report" / "record.json").subjects
     assert [verdict.outcome for verdict in subject.verdicts] == [Outcome.NOT_APPLICABLE]

@@ -238,7 +238,7 @@ def test_static_shapes_are_told_with_figures(resized: InnerRun) -> None:
     reason = resized.verdict("shapes", "static_shapes").reason
     assert "required <= 0 (96x96: " in reason
     assert "by forward (" in reason
-    assert ".context_pre_only == " in reason  # the guard of the last block, which its own kind of frame has
+    assert "size mismatch" in reason
 
 
 def test_number_of_steps_that_compiles_is_named(resized: InnerRun) -> None:

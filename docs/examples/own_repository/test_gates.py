@@ -1,12 +1,11 @@
 import pytest
 
 from nearlossless.gates import judge_quality, judge_speedup
-from nearlossless.measuring.speed import paired
 
 
 @pytest.mark.gate("speedup")
 def test_speedup(subject, speeds, gate):
-    verdict = gate(judge_speedup(paired(speeds), subject.case.sampling, subject.thresholds, accepted=speeds.accepted))
+    verdict = gate(judge_speedup(speeds.runs, subject.case.sampling, subject.thresholds, accepted=speeds.accepted))
     assert verdict.is_pass, str(verdict)
 
 
