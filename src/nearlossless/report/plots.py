@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from nearlossless.cases import Sampling
 from nearlossless.gates import GIB
 from nearlossless.latencies import PairedLatencies, is_latency
+from nearlossless.record.shapes import SizeRecord
 from nearlossless.record.speed import PHASES, PhaseTimes
 from nearlossless.record.subject import SubjectRecord
 from nearlossless.report.svg import ASIDE, BASELINE, COMPILED, INK, THRESHOLD, inline_svg, settings
@@ -207,23 +208,34 @@ def _memory(subject: SubjectRecord) -> _Drawing | None:
 
 
 def _sizes(subject: SubjectRecord) -> _Drawing | None:
-    timed = [(size.height * size.width / 1e6, size.latency_s, size) for size in subject.sizes if size.latency_s > 0]
+    timed = [size for size in subject.sizes if size.latency_s > 0]
     if not timed:
         return None
-    red = [(area, latency) for area, latency, size in timed if size.compiles or size.problems]
+    compiled = [(_megapixels(size), statistics.median(size.compiled_s or [size.latency_s])) for size in timed]
+    baseline = [(_megapixels(size), statistics.median(size.baseline_s)) for size in timed if size.baseline_s]
+    red = [point for point, size in zip(compiled, timed, strict=True) if size.compiles or size.problems]
+    marked: list[tuple[list[tuple[float, float]], str, dict[str, Any]]] = [
+        (baseline, "o", {"color": BASELINE, "alpha": 0.6, "label": "baseline"}),
+        (compiled, "o", {"color": COMPILED, "alpha": 0.8, "label": "compiled"}),
+        (red, "x", {"color": THRESHOLD, "markersize": 10, "label": "compiled anew or went wrong"}),
+    ]
 
     def draw(axes: "Axes") -> None:
-        axes.plot([area for area, _, _ in timed], [latency for _, latency, _ in timed], "o", color=COMPILED, alpha=0.8)
-        if red:
-            axes.plot(*zip(*red, strict=True), "x", color=THRESHOLD, markersize=10, label="compiled or went wrong")
-            _legend(axes)
+        for points, marker, look in marked:
+            if points:
+                axes.plot(*zip(*points, strict=True), marker, **look)
+        _legend(axes)
         axes.set_xlabel("megapixels")
         axes.set_ylabel("seconds a call")
         axes.set_ylim(bottom=0)
 
-    seconds = [latency for _, latency, _ in timed]
-    words = f"{len(timed)} sizes, {min(seconds):.3g} to {max(seconds):.3g} s; {len(red)} compiled anew or went wrong."
+    seconds = [latency for _, latency in compiled]
+    words = f"{len(timed)} calls, {min(seconds):.3g} to {max(seconds):.3g} s; {len(red)} compiled anew or went wrong."
     return _Drawing(title="Latency by size", words=words, draw=draw)
+
+
+def _megapixels(size: SizeRecord) -> float:
+    return size.height * size.width / 1e6
 
 
 def _parity(subject: SubjectRecord) -> _Drawing | None:
