@@ -1,8 +1,10 @@
 """Where a run came from besides its fingerprint: the commit it was started in, and environment variables."""
 
 import os
+import shlex
 import shutil
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 
 # Variables that libraries under the pipelines read. Nothing else of the environment is kept: it may hold secrets.
@@ -42,3 +44,15 @@ def variables() -> dict[str, str]:
         for name, value in sorted(os.environ.items())
         if name.startswith(PREFIXES) and not name.endswith(_PLACES)
     }
+
+
+def command(arguments: Sequence[str]) -> str:
+    """
+    The command line as one would type it, without the folder of the program.
+
+    Args:
+        arguments: As `sys.argv` has them; a package that was run by `python -m` stands there as its `__main__.py`.
+    """
+    program, *rest = arguments
+    path = Path(program)
+    return shlex.join([path.parent.name if path.name == "__main__.py" else path.name, *rest])

@@ -1,6 +1,5 @@
 """One run: collects what every subject measured and was judged, and writes the reports at the end."""
 
-import shlex
 import sys
 import tempfile
 from dataclasses import dataclass, field
@@ -10,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nearlossless.baselines import CANDIDATES, EXPECTED
-from nearlossless.provenance import commit, variables
+from nearlossless.provenance import command, commit, variables
 from nearlossless.record import SCHEMA_VERSION, Record, now, write_record
 from nearlossless.record.shard import Shard
 from nearlossless.record.subject import SubjectRecord
@@ -140,7 +139,7 @@ class Run:
             schema_version=SCHEMA_VERSION,
             nearlossless_version=metadata.version("nearlossless"),
             started=self.started,
-            command=shlex.join(Path(part).name if i == 0 else part for i, part in enumerate(sys.argv)),
+            command=command(sys.argv),
             commit=commit(Path.cwd()),
             variables=variables(),
             subjects=list(self.subjects.values()),

@@ -244,3 +244,12 @@ def test_unwritable_folder_loses_nothing(two: list[str]) -> None:
     assert done.exit_code == 2
     assert "error: " in done.output
     assert blocked.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("program", "shown"),
+    [("/venv/bin/pytest", "pytest"), ("/venv/lib/pytest/__main__.py", "pytest"), ("nearlossless", "nearlossless")],
+)
+def test_command_is_shown_as_it_is_typed(program: str, shown: str) -> None:
+    """The program's folder is nobody's business, and a package run by `python -m` goes by its name."""
+    assert provenance.command([program, "tests/gate", "-m", "not gpu"]) == f"{shown} tests/gate -m 'not gpu'"

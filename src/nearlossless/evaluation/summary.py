@@ -1,11 +1,9 @@
 """The record of an evaluation, from its results and its judge."""
 
 import heapq
-import shlex
 import sys
 from importlib import metadata
 from itertools import islice
-from pathlib import Path
 from typing import Any
 
 from nearlossless.environment import Fingerprint
@@ -15,6 +13,7 @@ from nearlossless.evaluation.preparing import Prepared
 from nearlossless.evaluation.record import EvaluationRecord, Mean, PaceRecord, WorstPrompt
 from nearlossless.evaluation.results import PromptResult, Status
 from nearlossless.evaluation.store import WORST, Store
+from nearlossless.provenance import command
 from nearlossless.record.verdicts import VerdictRecord
 from nearlossless.sequential import Interval, Moments
 
@@ -47,7 +46,7 @@ def summarize(
     return EvaluationRecord(
         nearlossless_version=metadata.version("nearlossless"),
         started=started,
-        command=shlex.join(Path(part).name if i == 0 else part for i, part in enumerate(sys.argv)),
+        command=command(sys.argv),
         case=subject.case.name,
         recipe=subject.recipe_name,
         device=subject.device,
