@@ -58,8 +58,9 @@ class FolderJob:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
-    def model_dump_json(self) -> str:
+    def model_dump_json(self, *, exclude_unset: bool) -> str:
         """As a job travels."""
+        assert exclude_unset
         return str(self._folder)
 
 
