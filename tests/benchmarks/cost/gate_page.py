@@ -7,8 +7,7 @@ from tests.benchmarks.cost.gate_runs import GATES, OURS, THEIRS
 
 ANSWERS = {
     "memory": (
-        "steady peak of each pipeline alone in a fresh process, load and first call apart; leaks over 40 calls, residue;"
-        " proof that it was compiled",
+        "steady peak of each pipeline alone in a fresh process, phases apart; leaks, residue, proof of effect",
         "peak of the whole process, imports and compiling included",
     ),
     "startup": (
