@@ -263,10 +263,10 @@ def obey_interrupts() -> None:
 
 
 def interrupt(
-    workspace: Workspace, *arguments: str, when: str, by: signal.Signals = signal.SIGINT
+    workspace: Workspace, *arguments: str, when: str, by: signal.Signals = signal.SIGINT, file: str = ""
 ) -> tuple[int, str, list[int]]:
     """
-    Start an inner run and send a signal to pytest alone once it has printed `when`.
+    Start an inner run and send a signal to pytest alone once it has printed `when`, and left `file` in its folder.
 
     Returns:
         Exit code, output, and the processes that it had started when it was interrupted.
@@ -286,7 +286,7 @@ def interrupt(
             preexec_fn=obey_interrupts,  # noqa: PLW1509 (no threads here)
         )
         try:
-            while when not in log.read_text(encoding="utf-8"):
+            while when not in log.read_text(encoding="utf-8") or not (workspace.folder / file).exists():
                 assert process.poll() is None, log.read_text(encoding="utf-8")
                 assert time.monotonic() < deadline, log.read_text(encoding="utf-8")
                 time.sleep(0.1)
@@ -337,7 +337,9 @@ def interrupted_update(approval: Approval, make_workspace: MakeWorkspace) -> tup
     workspace.add_case(case_toml({"sleeps": recipe}, seeds="[20, 21]"), expected=approval.expected)
     before = tree(workspace.baselines)
     (workspace.folder / "conftest.py").write_text(UNGUARDED, encoding="utf-8")
-    code, output, _ = interrupt(workspace, "-k", "quality", "--update-baselines", when="pictures: 1 of 2")
+    code, output, _ = interrupt(
+        workspace, "-k", "quality", "--update-baselines", when="pictures: 1 of 2", file="asleep"
+    )
     return workspace, code, output, tree(workspace.baselines) == before
 
 
