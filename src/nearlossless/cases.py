@@ -6,7 +6,7 @@ from pydantic import Field, field_validator, model_validator
 
 from nearlossless.evaluation.bands import Evaluation
 from nearlossless.fields import Device, Name, Seconds, Strict
-from nearlossless.loosening import Layer, loosened_without_reason, merged
+from nearlossless.loosening import NamedLayer, loosened_without_reason, merged
 from nearlossless.recipes import Recipe
 from nearlossless.references import Reference
 from nearlossless.thresholds import Override, Thresholds
@@ -277,7 +277,7 @@ class Case(Strict):
         names = [key for key in self.overrides if key not in {"cpu", "cuda"}]
         return [name for name in names if name.startswith("cpu-") == (device == "cpu")]
 
-    def _layers(self, recipe_name: str | None, device: Device, hardware: str) -> list[Layer]:
+    def _layers(self, recipe_name: str | None, device: Device, hardware: str) -> list[NamedLayer]:
         layers = [("thresholds", self.thresholds)]
         if recipe_name is not None:
             layers.append((f"recipes.{recipe_name}.thresholds", self.recipes[recipe_name].thresholds))

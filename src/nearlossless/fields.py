@@ -1,9 +1,9 @@
 """Field types that the parts of a `case.toml`, and those of a record, share."""
 
 from pathlib import PurePosixPath
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer
 
 Device = Literal["cpu", "cuda"]
 Gate = Literal[
@@ -26,6 +26,18 @@ class Strict(BaseModel):
     """An unknown key is an error, and nothing changes after loading."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Layer(Strict):
+    """
+    A table that lies over more general ones: what it does not set stays open, wherever it is written down.
+
+    Written out, a default would come back as if it had been set, and override or loosen what lies below.
+    """
+
+    @model_serializer(mode="wrap")
+    def _only_what_is_set(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return {name: value for name, value in write(self).items() if name in self.model_fields_set}
 
 
 def _inside(name: str) -> str:

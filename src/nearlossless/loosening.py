@@ -5,10 +5,10 @@ from typing import Any
 
 from nearlossless.thresholds import Thresholds
 
-Layer = tuple[str, Thresholds]  # the table in the case file, and what it sets
+NamedLayer = tuple[str, Thresholds]  # the table in the case file, and what it sets
 
 
-def merged(layers: Sequence[Layer]) -> Thresholds:
+def merged(layers: Sequence[NamedLayer]) -> Thresholds:
     """What all layers together require, the most general first."""
     required = Thresholds()
     for _, layer in layers:
@@ -16,14 +16,14 @@ def merged(layers: Sequence[Layer]) -> Thresholds:
     return required
 
 
-def loosened_without_reason(layers: Sequence[Layer]) -> Iterator[str]:
+def loosened_without_reason(layers: Sequence[NamedLayer]) -> Iterator[str]:
     """One line for each threshold that a layer loosens without saying because of what."""
     for number, (table, layer) in enumerate(layers):
         if layer.because is not None:
             continue
-        general = dict(_flat(merged(layers[:number]).model_dump(exclude={"because"})))  # defaults, too, are required
-        for name, value in _flat(layer.model_dump(exclude_unset=True, exclude={"because"})):
-            former = general.get(name)
+        general = merged(layers[:number])
+        for name, value in _flat(layer.model_dump(exclude={"because"})):
+            former = general.value(name)  # a default, too, is required
             if former is not None and is_looser(name, value, former):
                 yield (
                     f"[{table}] loosens {name} from {former:g} to {value:g} without a reason:"

@@ -188,7 +188,7 @@ def run_worker(
     command = [sys.executable, "-m", "nearlossless.worker"]
     with WorkerProcess(command, environment=child_environment(environment), clock=clock) as process:
         try:
-            answer = process.ask(job.line(), time_limit_s=time_limit_s, progress=progress)
+            answer = process.ask(job.model_dump_json(), time_limit_s=time_limit_s, progress=progress)
         except OutOfMemory as error:
             raise (BaselineOutOfMemory(str(error)) if job.recipe is None else error.otherwise) from None
         return ProcessRun.model_validate(answer)

@@ -93,7 +93,7 @@ class Workers:
 
     def _ask(self, side: Side, worker: WorkerProcess, question: Order | Job) -> object:
         return worker.ask(
-            question.model_dump_json(exclude_unset=True),  # a default beside a stricter threshold loosens it
+            question.model_dump_json(),
             time_limit_s=self._limit_s,
             progress=lambda phase: self._progress.say(f"{side}: {phase}"),
         )

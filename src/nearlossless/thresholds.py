@@ -6,10 +6,10 @@ from typing import Any
 from pydantic import Field
 
 from nearlossless.evaluation.bands import SetBand
-from nearlossless.fields import Level, Name, Ratio, Reason, Seconds, Share, Similarity, Strict
+from nearlossless.fields import Layer, Level, Name, Ratio, Reason, Seconds, Share, Similarity, Strict
 
 
-class Band(Strict):
+class Band(Layer):
     """How far a picture may be from its anchor. `min_ssim` is needed; what else is not named is shown, not judged."""
 
     min_ssim: Similarity | None = Field(None, description="Structural similarity of the worst tile.")
@@ -26,7 +26,7 @@ class Band(Strict):
     )
 
 
-class PhaseBudgets(Strict):
+class PhaseBudgets(Layer):
     """Budgets of single phases, of a process or of a steady call, in GiB."""
 
     load: Ratio | None = Field(None, description="Until the pipeline is built.")
@@ -36,7 +36,7 @@ class PhaseBudgets(Strict):
     decoding: Ratio | None = Field(None, description="While pictures are decoded.")
 
 
-class Thresholds(Strict):
+class Thresholds(Layer):
     """What the gates require. One that is absent is *not yet measured*: its gate is NOT_COMPARABLE."""
 
     min_speedup: Ratio | None = Field(None, description="Floor of baseline latency / compiled latency.")
@@ -102,12 +102,12 @@ class Thresholds(Strict):
 
         Reasons stay in their tables.
         """
-        layers = [layer.model_dump(exclude_unset=True, exclude={"because"}) for layer in (self, other)]
+        layers = [layer.model_dump(exclude={"because"}) for layer in (self, other)]
         return Thresholds.model_validate(_merged(*layers))
 
     def value(self, name: str) -> Any:
-        """A threshold by its name in a case file, where a dot leads into a band: `live.min_ssim`."""
-        return functools.reduce(getattr, name.split("."), self)
+        """A threshold by its name in a case file, where a dot leads into a band: `live.min_ssim`; None: no such one."""
+        return functools.reduce(lambda table, part: table and getattr(table, part), name.split("."), self)
 
 
 def _merged(general: dict[str, Any], special: dict[str, Any]) -> dict[str, Any]:

@@ -49,10 +49,6 @@ class Job(BaseModel):
     load_artifacts: Path | None = None  # such a file, of this very run: loading it runs code
     max_leak_kib: float | None = None  # what memory may grow by a call; None: no calls are made to see whether it does
 
-    def line(self) -> str:
-        """As JSON. What a table of thresholds leaves open stays open: a default beside a stricter one loosens it."""
-        return self.model_dump_json(exclude_unset=True)
-
 
 class PhasePeaks(BaseModel):
     """Peak bytes of each phase, each counted from its own start."""

@@ -144,6 +144,11 @@ def render(found: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
+def write(found: dict[str, Any], folder: Path) -> None:
+    """Write the figures so far."""
+    write_text(folder / f"noise-{found['case']}.json", json.dumps(found, indent=1) + "\n")
+
+
 def is_wrong(row: dict[str, Any]) -> bool:
     """A false alarm, or a slowdown that was passed."""
     return bool(row["outcome"] == (Outcome.PASS if row["slower"] else Outcome.REGRESSION))
@@ -172,20 +177,21 @@ def main() -> int:
         machine = Machine(case, options.device)
         record = Sampling(min_pairs=options.pairs, max_pairs=options.pairs, budget_s=3600.0)
         pairs = machine.pairs(record, [Unanswerable()])
-        sys.stderr.write(f"{scatter(pairs)}\n")  # should the rest be cut short
+        found = {
+            "case": case.name,
+            "hardware": hardware_name(options.device),
+            "steps": options.steps,
+            "scatter": scatter(pairs),
+            "gates": options.gates,
+            "simulated": simulated(pairs, options.gates),
+            "live": [],
+            "baseline_s": pairs.baseline_s,
+            "compiled_s": pairs.compiled_s,
+        }
+        write(found, options.folder)  # should the live gates be cut short
         rows = live(machine, pairs, options.live, Sampling(max_pairs=options.live_pairs, budget_s=120.0))
-    found = {
-        "case": case.name,
-        "hardware": hardware_name(options.device),
-        "steps": options.steps,
-        "scatter": scatter(pairs),
-        "gates": options.gates,
-        "simulated": simulated(pairs, options.gates),
-        "live": rows,
-        "baseline_s": pairs.baseline_s,
-        "compiled_s": pairs.compiled_s,
-    }
-    write_text(options.folder / f"noise-{case.name}.json", json.dumps(found, indent=1) + "\n")
+    found["live"] = rows
+    write(found, options.folder)
     sys.stdout.write(render(found))
     return 1 if any(map(is_wrong, rows)) else 0
 

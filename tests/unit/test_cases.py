@@ -1,5 +1,6 @@
 """Case files: what they may say, what they may not, and which threshold is in force."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -444,3 +445,14 @@ def test_named_parity_ceiling_stands(miniature_case: Case) -> None:
     assert named.thresholds_for("inductor", "cpu", "cpu-avx2").max_parity_ratio == 1.2
     bare = miniature_case.model_copy(update={"overrides": {}})
     assert bare.thresholds_for(None, "cpu", "cpu-avx2").max_parity_ratio == 1.5
+
+
+def test_what_a_table_leaves_open_is_not_written() -> None:
+    """A table comes back as it was: no default of it, nor of a band inside, is written as if somebody had set it."""
+    table = Thresholds(min_speedup=1.5, live=Band(min_ssim=0.9), max_residue_mib=64.0)
+    written = table.model_dump_json()
+    assert json.loads(written) == {"min_speedup": 1.5, "live": {"min_ssim": 0.9}, "max_residue_mib": 64.0}
+    read = Thresholds.model_validate_json(written)
+    assert read == table
+    assert read.model_fields_set == {"min_speedup", "live", "max_residue_mib"}
+    assert read.live.model_fields_set == {"min_ssim"}

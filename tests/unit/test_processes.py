@@ -263,7 +263,7 @@ def test_thresholds_stricter_than_defaults_reach_the_process(tiny_case: Case) ->
     recipe = Recipe(backend="inductor", thresholds=Thresholds(max_warm_start_ratio=0.9))
     changes = {"thresholds": Thresholds(max_residue_mib=1.0), "recipes": {"inductor": recipe}, "overrides": {}}
     job = Job(case=tiny_case.model_copy(update=changes), recipe=recipe, device="cpu")
-    read = Job.model_validate_json(job.line())
+    read = Job.model_validate_json(job.model_dump_json())
     assert read == job
     assert read.case.thresholds_for("inductor", "cpu", "cpu-avx2").max_residue_mib == 1.0
 

@@ -141,7 +141,7 @@ def test_subject_travels_to_another_process(shipped_baselines: Path) -> None:
         device=subject.device,
         is_named=subject.is_named,
     )
-    arrived = PairingJob.model_validate_json(job.model_dump_json(exclude_unset=True)).subject
+    arrived = PairingJob.model_validate_json(job.model_dump_json()).subject
     assert arrived.thresholds == subject.thresholds
     assert arrived.case.sampling.processes == 2
 

@@ -81,7 +81,7 @@ def test_refusal_of_the_hub_says_what_to_do(
     """No licence, no token or no such revision: what the hub answers becomes the step that helps."""
     environment = {**os.environ, "HF_ENDPOINT": hub, "HF_HUB_OFFLINE": "0", "HF_HOME": str(tmp_path)}
     done = subprocess.run(
-        [sys.executable, "-c", LOAD, pinned(name).model_dump_json(exclude_unset=True)],
+        [sys.executable, "-c", LOAD, pinned(name).model_dump_json()],
         env=environment,
         capture_output=True,
         text=True,

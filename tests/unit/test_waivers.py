@@ -127,7 +127,7 @@ def test_malformed_waiver_is_refused(line: str) -> None:
 @pytest.mark.parametrize("change", [{"recipe": "nosuch"}, {"device": "cuda"}])
 def test_waiver_must_fit_its_case(tiny_case: Case, change: dict[str, Any]) -> None:
     """A waiver names a recipe of its case, and a device that it runs on."""
-    content = tiny_case.model_dump(exclude_unset=True)
+    content = tiny_case.model_dump()
     content["model"]["dtype"] = {"cpu": "float32"}
     content["waivers"] = [WAIVER.model_dump()]
     Case.model_validate(content)

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from nearlossless.fields import Share, Strict
+from nearlossless.fields import Layer, Share, Strict
 
 Points = Annotated[float, Field(ge=0, le=100, allow_inf_nan=False)]
 Distance = Annotated[float, Field(allow_inf_nan=False)]
@@ -18,7 +18,7 @@ class Evaluation(Strict):
     features: str | None = Field(None, description="Local folder of a vision model whose features FID compares.")
 
 
-class SetBand(Strict):
+class SetBand(Layer):
     """Bands of a set. `max_clip_drop` and `max_share_off` are needed; what else is not named is shown, not judged."""
 
     min_clip: Points | None = Field(None, description="Floor of the recipe's mean CLIP score.")

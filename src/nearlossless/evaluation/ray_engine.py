@@ -64,7 +64,7 @@ class RayEngine:
             max_task_retries=0,
         )
         for _ in range(self.workers):
-            self._build(actor_class.remote(self._job.model_dump_json(exclude_unset=True)))
+            self._build(actor_class.remote(self._job.model_dump_json()))
         self._progress.say(f"ray: {self.workers} worker(s) build their pipelines")
         while self._fingerprint is None:
             self._look()

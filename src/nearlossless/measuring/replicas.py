@@ -39,7 +39,7 @@ def _measured(job: PairingJob, title: str, progress: Progress) -> Samples:
         with WorkerProcess(command, environment=environment) as process:
             try:
                 answer = process.ask(
-                    job.model_dump_json(exclude_unset=True),  # a threshold that is not set overrides nothing
+                    job.model_dump_json(),
                     time_limit_s=sampling.startup_limit_s + sampling.budget_s,
                     progress=lambda phase: progress.begin(f"{title}: {phase}"),
                 )

@@ -20,6 +20,6 @@ class _Schema(GenerateJsonSchema):
 
 def record_schema() -> str:
     """The schema as JSON text, keys in order."""
-    schema = Record.model_json_schema(schema_generator=_Schema, mode="serialization")
+    schema = Record.model_json_schema(schema_generator=_Schema, mode="validation")
     schema["$schema"] = _Schema.schema_dialect
     return json.dumps(schema, indent=1, sort_keys=True) + "\n"

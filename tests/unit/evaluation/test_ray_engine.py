@@ -58,9 +58,8 @@ class FolderJob:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
-    def model_dump_json(self, *, exclude_unset: bool) -> str:
+    def model_dump_json(self) -> str:
         """As a job travels."""
-        assert exclude_unset
         return str(self._folder)
 
 
