@@ -6,7 +6,7 @@ rounding, which every way of computing does differently, is told from a defect b
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from nearlossless.denoiser_calls import DenoiserCall
@@ -73,8 +73,12 @@ def compare_outputs(
     wanted, obtained = ([tuple(tensor.shape) for tensor in tensors] for tensors in (baseline, compiled))
     if wanted != obtained or not wanted:
         return StepParity(step=step, problem=f"returned shapes {obtained}, the baseline {wanted}")
-    found = [compare_tensors(step, *tensors) for tensors in zip(baseline, compiled, reference, strict=True)]
-    return max(found, key=lambda parity: (parity.problem is not None, parity.ratio or 0.0))
+    return worst([compare_tensors(step, *tensors) for tensors in zip(baseline, compiled, reference, strict=True)])
+
+
+def worst(parities: Sequence[StepParity]) -> StepParity:
+    """The one with a problem, or else the largest ratio."""
+    return max(parities, key=lambda parity: (parity.problem is not None, parity.ratio or 0.0))
 
 
 def compare_tensors(step: int, baseline: "Tensor", compiled: "Tensor", reference: "Tensor") -> StepParity:

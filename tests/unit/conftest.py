@@ -239,6 +239,11 @@ def full_record(identity: PictureIdentity, process_run: Callable[..., ProcessRun
                 StepParity(step=27, problem="NaN or Inf at other places than the baseline's: 1 of 8"),
             ],
             reference="float64",
+            blocks={
+                "pos_embed": StepParity(step=0, ratio=1.0),
+                "transformer_blocks.2": StepParity(step=0, ratio=12500.0),
+                "proj_out": StepParity(step=0, problem="NaN or Inf at other places than the baseline's: 1 of 8"),
+            },
             divergence="at step 1 first diverges in transformer_blocks.2",
         ),
         effect=Effect(

@@ -11,13 +11,13 @@ import pytest
 import torch
 from torch import nn
 
+from nearlossless.block_parity import NONE_ALONE, UNMATCHED
 from nearlossless.cases import Case
 from nearlossless.denoiser_calls import calls_at, record_calls, same_layout
-from nearlossless.divergence import NONE_ALONE, UNMATCHED
 from nearlossless.gates import parity_checks
 from nearlossless.measuring.recording import record_baseline
 from nearlossless.measuring.step_parity import measure_parity
-from nearlossless.parity import chosen_steps, compare_outputs, compare_tensors
+from nearlossless.parity import chosen_steps, compare_outputs, compare_tensors, worst
 from nearlossless.pipelines.compiling import copy_pipeline
 from nearlossless.pipelines.drawing import draw
 from nearlossless.pipelines.loading import build_baseline
@@ -308,6 +308,39 @@ def test_planted_defect_is_a_regression_and_located(
     assert f"at step 1 {where}" in judged.reason
 
 
+def test_blocks_are_told_one_by_one_at_the_worst_step(baseline: Any, quick_subject: Subject) -> None:
+    """Where every step passes, each part that the baseline calls is compared alone, in that order, at the worst."""
+    parity = measured(baseline, quick_subject, nothing)
+    assert {block.step for block in parity.blocks.values()} == {worst(parity.steps).step}
+    assert [block.ratio for block in parity.blocks.values()] == pytest.approx([1] * len(parity.blocks), abs=0.5)
+    names = list(parity.blocks)
+    assert names[-1] == "proj_out"
+    assert [name for name in names if "transformer_blocks" in name] == [
+        f"transformer_blocks.{number}" for number in range(len(baseline.transformer.transformer_blocks))
+    ]
+    assert parity.divergence is None
+
+
+def test_only_the_changed_block_stands_out(baseline: Any, quick_subject: Subject) -> None:
+    """A defect of one block is seen in that block alone: the others are given the baseline's inputs."""
+    blocks = measured(baseline, quick_subject, scale_attention).blocks
+    assert {name for name, block in blocks.items() if (block.ratio or 0.0) > 1.5} == {"transformer_blocks.2"}
+
+
+def test_blocks_that_fail_alone_cost_a_passing_run_nothing(
+    baseline: Any, quick_subject: Subject, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without room to call blocks alone the steps are judged as ever, and no divergence is claimed."""
+
+    def runs_out(*_: Any, **__: Any) -> str:
+        raise torch.cuda.OutOfMemoryError("no room for a search")
+
+    monkeypatch.setattr("nearlossless.measuring.step_parity.compare_blocks", runs_out)
+    parity = measured(baseline, quick_subject, nothing)
+    assert verdict("quality", parity_checks(parity, CEILING)).is_pass
+    assert (parity.blocks, parity.divergence) == ({}, None)
+
+
 def test_defect_that_cannot_be_located_stays_a_regression(
     baseline: Any, quick_subject: Subject, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -316,7 +349,7 @@ def test_defect_that_cannot_be_located_stays_a_regression(
     def runs_out(*_: Any, **__: Any) -> str:
         raise torch.cuda.OutOfMemoryError("no room for a search")
 
-    monkeypatch.setattr("nearlossless.measuring.step_parity.first_divergence", runs_out)
+    monkeypatch.setattr("nearlossless.measuring.step_parity.compare_blocks", runs_out)
     judged = verdict("quality", parity_checks(measured(baseline, quick_subject, skip_block), CEILING))
     assert judged.outcome is Outcome.REGRESSION, judged.reason
     assert "no room for a search" in judged.reason

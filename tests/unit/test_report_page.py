@@ -23,7 +23,8 @@ from nearlossless.record.subject import SubjectRecord
 from nearlossless.report.html import Known, render_html
 from nearlossless.report.markdown import render_markdown
 from nearlossless.report.matrix import matrix, time_interval
-from nearlossless.report.plots import WITHOUT_MATPLOTLIB, closing_interval, plots
+from nearlossless.report.plots import WITHOUT_MATPLOTLIB, plots
+from nearlossless.report.plots.speed import closing_interval
 from nearlossless.report.reproducing import reproducing
 from nearlossless.report.scores import score_rows
 from nearlossless.report.since import is_green, since_green
@@ -219,6 +220,7 @@ def test_plots_are_of_what_was_measured(full_record: Record) -> None:
         "Peak memory over the run",
         "Latency by size",
         "Step parity by step",
+        "Step parity by block",
     ]
     bare = SubjectRecord(case="c", recipe="r", backend="b", device="cpu", thresholds=Thresholds())
     assert plots(bare, "p") == []
@@ -242,6 +244,14 @@ def test_plot_is_an_element_without_style(full_record: Record) -> None:
         assert told <= set(ids)
         assert "var(--ink)" in plot.svg
         assert "#00000" not in plot.svg
+
+
+def test_blocks_are_plotted_with_the_worst_named(full_record: Record) -> None:
+    """Beside the plot of the blocks stands which is the worst, at which step; blocks without a ratio are left out."""
+    pytest.importorskip("matplotlib")
+    found = {plot.title: plot for plot in plots(full_record.subjects[0], "p")}
+    assert found["Step parity by block"].words == "2 blocks alone at step 1, worst 1.25e+04 in transformer_blocks.2."
+    assert "transformer_blocks.2" in found["Step parity by block"].svg
 
 
 def test_plots_survive_unusable_samples(full_record: Record) -> None:

@@ -1,16 +1,19 @@
 """Step parity of a baseline and a compiled pipeline, and what diverges first."""
 
+import math
+from collections.abc import Sequence
 from typing import Any
 
+from nearlossless.block_parity import compare_blocks, first_divergence
 from nearlossless.denoiser_calls import DenoiserCall, calls_at
-from nearlossless.divergence import first_divergence
 from nearlossless.gates import is_parity_regression
 from nearlossless.measuring.recording import Recording, denoiser_of
-from nearlossless.parity import chosen_steps, compare_step, reference_dtype
+from nearlossless.parity import chosen_steps, compare_step, reference_dtype, worst
 from nearlossless.pipelines.placing import bring_back
 from nearlossless.progress import Progress
 from nearlossless.record.quality import ParityRecord
 from nearlossless.selection import Subject
+from nearlossless.thresholds import Thresholds
 
 
 def measure_parity(recording: Recording, compiled: Any, subject: Subject, progress: Progress) -> ParityRecord:
@@ -23,28 +26,42 @@ def measure_parity(recording: Recording, compiled: Any, subject: Subject, progre
         return ParityRecord(
             problem=recording.problem or "the compiled pipeline has no transformer or unet that can be called"
         )
-    generation, ceiling = subject.case.generation, subject.thresholds.max_parity_ratio
+    generation = subject.case.generation
     calls = calls_at(chosen_steps(generation.steps, generation.parity_steps), recording.calls)
     parity = ParityRecord(reference=str(reference_dtype(calls[0].outputs)).removeprefix("torch."))
     with progress.phase(f"step parity: {len(calls)} of {generation.steps} steps"):
         try:
             for call in calls:
-                step = compare_step(call, other, recording.exact(call))
-                parity.steps.append(step)
-                if ceiling is not None and parity.divergence is None and is_parity_regression(step, subject.thresholds):
-                    progress.say(f"step parity: looking for what diverges at step {step.step + 1}")
-                    parity.divergence = f"at step {step.step + 1} {_located(call, recording, other, ceiling)}"
-                if step.ratio is None:  # nothing finite came back, or nothing at all: later steps say no more
+                parity.steps.append(compare_step(call, other, recording.exact(call)))
+                if (
+                    parity.steps[-1].ratio is None
+                ):  # nothing finite came back, or nothing at all: later steps say no more
                     break
+            _look_into_blocks(parity, calls, recording, other, subject.thresholds, progress)
         finally:
             for pipeline in (recording.pipeline, compiled):
                 bring_back(pipeline)
     return parity
 
 
-def _located(call: DenoiserCall, recording: Recording, other: Any, ceiling: float) -> str:
-    """Words about where the denoisers part, or why that is not known: a regression stays one without it."""
+def _look_into_blocks(
+    parity: ParityRecord,
+    calls: Sequence[DenoiserCall],
+    recording: Recording,
+    other: Any,
+    thresholds: Thresholds,
+    progress: Progress,
+) -> None:
+    """Parity by block at the first failing step, or at the worst; whatever becomes of it, the steps' is judged."""
+    failing = [step for step in parity.steps if is_parity_regression(step, thresholds)]
+    step = failing[0] if failing else worst(parity.steps)
+    call = calls[parity.steps.index(step)]
+    where = f"at step {step.step + 1}"
+    progress.say(f"step parity: block by block {where}")
     try:
-        return first_divergence(call, recording.denoiser, other, recording.reference, max_ratio=ceiling)
+        parity.blocks = compare_blocks(call, recording.denoiser, other, recording.reference)
+        found = first_divergence(parity.blocks, max_ratio=thresholds.max_parity_ratio or math.inf)
     except Exception as error:
-        return f"diverges, nobody can say where: {type(error).__name__}: {error}"
+        found = f"diverges, nobody can say where: {type(error).__name__}: {error}"
+    if failing and thresholds.max_parity_ratio is not None:
+        parity.divergence = f"{where} {found}"

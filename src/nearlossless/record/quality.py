@@ -53,10 +53,11 @@ class StepParity(Part):
 
 
 class ParityRecord(Part):
-    """Step parity at the chosen steps, or why there is none."""
+    """Step parity at the chosen steps, or why there is none; by block at the first that fails, else at the worst."""
 
     steps: list[StepParity] = Field(default_factory=list)
     reference: str = ""  # its dtype
+    blocks: dict[str, StepParity] = Field(default_factory=dict)  # each alone, in the order of calls
     divergence: str | None = None  # where the first failing step diverges
     problem: str | None = None
     not_applicable: str | None = None

@@ -70,7 +70,7 @@ def render_html(record: Record, folder: Path | None = None, known: Known = NOTHI
         headings=HEADINGS,
         stack_headings=STACK_HEADINGS,
         start_headings=START_HEADINGS,
-        parity_headings=("step", *_PARITY, "problem"),
+        parity_headings=(*_PARITY, "problem"),
         floor_headings=FLOOR_HEADINGS,
         score_headings=SCORE_HEADINGS,
         no_green=NO_GREEN,
@@ -88,7 +88,8 @@ def _view(record: Record, number: int, known: Known) -> dict[str, Any]:
         "redness": min((REDNESS.index(verdict.outcome) for verdict in subject.verdicts), default=len(REDNESS)),
         "since": since_green(record, subject, known.history, known.baselines),
         "starts": start_rows(subject),
-        "parity": [_parity_row(step) for step in subject.parity.steps],
+        "parity": [(step.step + 1, *_parity_cells(step)) for step in subject.parity.steps],
+        "blocks": [(name, *_parity_cells(block)) for name, block in subject.parity.blocks.items()],
         "stack_rows": [row.cells() for row in stack_rows(subject.stacks)] if subject.stacks else [],
         "stack_lines": stack_lines(subject.stacks) if subject.stacks else [],
         "floor": floor_rows(subject),
@@ -191,9 +192,9 @@ def _picture(subject: SubjectRecord, picture: PictureRecord) -> dict[str, Any]:
     }
 
 
-def _parity_row(step: StepParity) -> tuple[int | str, ...]:
-    values = [getattr(step, figure) for figure in _PARITY.values()]
-    return (step.step + 1, *("-" if value is None else f"{value:.3g}" for value in values), step.problem or "-")
+def _parity_cells(parity: StepParity) -> tuple[str, ...]:
+    values = [getattr(parity, figure) for figure in _PARITY.values()]
+    return (*("-" if value is None else f"{value:.3g}" for value in values), parity.problem or "-")
 
 
 def _fingerprint(record: Record, subject: SubjectRecord) -> list[tuple[str, Any]]:

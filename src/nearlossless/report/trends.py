@@ -10,7 +10,8 @@ from nearlossless.history.findings import Finding, findings, shown_time
 from nearlossless.history.store import Entry
 from nearlossless.history.tracks import Track, Wanted, line_up
 from nearlossless.record.subject import SubjectRecord
-from nearlossless.report.plots import Plot, drawn
+from nearlossless.report.plots import Plot
+from nearlossless.report.plots.drawing import drawn
 from nearlossless.report.svg import COMPILED, THRESHOLD
 
 _SHOWN = ("speedup", "compiled-latency", "peak-memory", "live-ssim")

@@ -1,15 +1,17 @@
-"""Which part of a denoiser is the first to diverge: each part alone, given the baseline's inputs."""
+"""Parity of a denoiser's parts: each alone, given the baseline's inputs, and which is the first to diverge."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from nearlossless.denoiser_calls import DenoiserCall, same_layout
-from nearlossless.parity import compare_outputs, reference_dtype, reference_outputs
+from nearlossless.parity import compare_outputs, reference_dtype, reference_outputs, worst
+from nearlossless.record.quality import StepParity
 from nearlossless.upcasting import map_tensors, upcast
 
 if TYPE_CHECKING:
+    from torch import dtype
     from torch.nn import Module
 
 UNMATCHED = "its blocks cannot be matched with the baseline's"
@@ -57,50 +59,54 @@ def _called_beside(parts: "dict[str, Module]", compare: Callable[[str, DenoiserC
             hook.remove()
 
 
-def first_divergence(
-    call: DenoiserCall, baseline: "Module", compiled: Any, reference: "Module", *, max_ratio: float
-) -> str:
+def compare_blocks(call: DenoiserCall, baseline: "Module", compiled: Any, reference: "Module") -> dict[str, StepParity]:
     """
-    The first part, in the order in which the baseline calls them, that is too far off given the baseline's inputs.
+    The parity of each part alone, in the order in which the baseline calls them; of several calls the worst.
 
     Parts of the compiled denoiser are called directly: hooks inside compiled code are silently ignored.
 
     Args:
-        call: One of the baseline's calls at which the whole denoiser diverges.
+        call: One of the baseline's calls.
         baseline: Its denoiser; runs once more, with hooks for as long as that takes.
         compiled: The other.
         reference: The baseline one precision up.
-        max_ratio: How many times as far from its reference as the baseline's a part may be.
 
     Returns:
-        Words for a verdict.
+        Nothing where the parts cannot be matched: other ones, or they do not take what the baseline's take.
     """
     originals, others, exact = parts_of(baseline), parts_of(compiled), parts_of(reference)
     if not originals or list(originals) != list(others):
-        return UNMATCHED
-    told: list[str] = []
+        return {}
+    found: dict[str, list[StepParity]] = {}
+    refused: list[str] = []
 
     def compare(name: str, alone: DenoiserCall) -> None:
-        if not told and alone.outputs:
-            told.extend(_divergence_alone(name, alone, others[name], exact[name], max_ratio))
+        if refused or not alone.outputs:
+            return
+        try:
+            obtained = alone.repeated_with(others[name])
+        except Exception:  # a block that was replaced need not take the former one's inputs
+            refused.append(name)
+            return
+        wanted = reference_outputs(alone, _one_precision_up(exact[name], reference_dtype(alone.outputs)))
+        found.setdefault(name, []).append(compare_outputs(call.step, alone.outputs, obtained, wanted))
 
     with _called_beside(originals, compare):
         call.repeated_with(baseline)
-    return told[0] if told else NONE_ALONE
+    return {} if refused else {name: worst(parities) for name, parities in found.items()}
 
 
-def _divergence_alone(
-    name: str, call: DenoiserCall, compiled: "Module", reference: "Module", max_ratio: float
-) -> list[str]:
-    to = reference_dtype(call.outputs)
-    exact = reference_outputs(call, lambda *args, **options: reference(*upcast(args, to), **upcast(options, to)))
-    try:
-        obtained = call.repeated_with(compiled)
-    except Exception:  # a block that was replaced need not take the former one's inputs
-        return [UNMATCHED]
-    parity = compare_outputs(call.step, call.outputs, obtained, exact)
-    if parity.problem is not None:
-        return [f"first diverges in {name}: {parity.problem}"]
-    if parity.ratio is None or parity.ratio <= max_ratio:
-        return []
-    return [f"first diverges in {name}, {parity.ratio:.3g} times as far from the reference as the baseline's"]
+def _one_precision_up(part: "Module", to: "dtype") -> Callable[..., Any]:
+    return lambda *arguments, **options: part(*upcast(arguments, to), **upcast(options, to))
+
+
+def first_divergence(blocks: Mapping[str, StepParity], *, max_ratio: float) -> str:
+    """Words on the first part, in the order of calls, that is more than `max_ratio` baseline errors off."""
+    if not blocks:
+        return UNMATCHED
+    for name, parity in blocks.items():
+        if parity.problem is not None:
+            return f"first diverges in {name}: {parity.problem}"
+        if parity.ratio is not None and parity.ratio > max_ratio:
+            return f"first diverges in {name}, {parity.ratio:.3g} times as far from the reference as the baseline's"
+    return NONE_ALONE

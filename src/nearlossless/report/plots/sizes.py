@@ -1,0 +1,44 @@
+"""Any size: latency over megapixels."""
+
+import statistics
+from typing import TYPE_CHECKING, Any
+
+from nearlossless.record.shapes import SizeRecord
+from nearlossless.record.subject import SubjectRecord
+from nearlossless.report.plots.drawing import Drawing, legend
+from nearlossless.report.svg import BASELINE, COMPILED, THRESHOLD
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+
+def sizes(subject: SubjectRecord) -> Drawing | None:
+    """Every call of the shapes gate, with those that were compiled anew or went wrong."""
+    timed = [size for size in subject.sizes if size.latency_s > 0]
+    if not timed:
+        return None
+    compiled = [(_megapixels(size), statistics.median(size.compiled_s or [size.latency_s])) for size in timed]
+    baseline = [(_megapixels(size), statistics.median(size.baseline_s)) for size in timed if size.baseline_s]
+    red = [point for point, size in zip(compiled, timed, strict=True) if size.compiles or size.problems]
+    marked: list[tuple[list[tuple[float, float]], str, dict[str, Any]]] = [
+        (baseline, "o", {"color": BASELINE, "alpha": 0.6, "label": "baseline"}),
+        (compiled, "o", {"color": COMPILED, "alpha": 0.8, "label": "compiled"}),
+        (red, "x", {"color": THRESHOLD, "markersize": 10, "label": "compiled anew or went wrong"}),
+    ]
+
+    def draw(axes: "Axes") -> None:
+        for points, marker, look in marked:
+            if points:
+                axes.plot(*zip(*points, strict=True), marker, **look)
+        legend(axes)
+        axes.set_xlabel("megapixels")
+        axes.set_ylabel("seconds a call")
+        axes.set_ylim(bottom=0)
+
+    seconds = [latency for _, latency in compiled]
+    words = f"{len(timed)} calls, {min(seconds):.3g} to {max(seconds):.3g} s; {len(red)} compiled anew or went wrong."
+    return Drawing(title="Latency by size", words=words, draw=draw)
+
+
+def _megapixels(size: SizeRecord) -> float:
+    return size.height * size.width / 1e6
