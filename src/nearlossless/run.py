@@ -128,6 +128,12 @@ class Run:
         record.verdicts.append(kept)
         return kept
 
+    def took(self, test: str, seconds: float) -> None:
+        """Note how long a test took, if it gave a verdict."""
+        for verdict in (verdict for record in self.subjects.values() for verdict in record.verdicts):
+            if verdict.test == test:
+                verdict.seconds = round(seconds, 1)
+
     @property
     def outcomes(self) -> list[Outcome]:
         """Of all verdicts so far."""

@@ -1,6 +1,7 @@
 """A run's record in a history, and its latency samples in pytest-benchmark, from inside real runs."""
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +12,7 @@ from tests.plugin.inner import InnerRun, MakeWorkspace, Workspace, case_toml
 
 from nearlossless.history.store import newest
 from nearlossless.latencies import PairedLatencies
+from nearlossless.progress import duration
 from nearlossless.record import RECORD_FILE
 from nearlossless.verdicts import EXIT_UNDECIDED, Outcome
 
@@ -68,9 +70,17 @@ def test_report_of_the_record_writes_the_same_benchmarks(workspace: Workspace, s
 
 
 def test_second_run_is_compared_with_the_first(workspace: Workspace, saved: InnerRun) -> None:
-    """`--benchmark-compare` finds the saved run, and the history gets a second file, by the ini setting's folder."""
-    run = workspace.run(*FAST, "--benchmark-compare=0001", guarded=False, report="compared")
+    """`--benchmark-compare` finds the saved run, and gates tell the time left by the report in their folder."""
+    (seconds,) = (verdict.seconds for verdict in saved.subject("identity").verdicts)
+    assert seconds is not None
+    told = duration(seconds)
+    assert f"about {told} left" not in saved.output
+    folder = workspace.folder / "compared"
+    folder.mkdir()
+    shutil.copy(saved.report / RECORD_FILE, folder)
+    run = workspace.run(*FAST, "--benchmark-compare=0001", guarded=False, report=folder.name)
     assert run.code == 0, run.output
+    assert f"speedup: gate 1 of 1, about {told} left by what they took before" in run.output
     rows = [line.split()[:2] for line in run.output.splitlines() if line.startswith("compiled[mini-cpu-identity]")]
     assert sorted(rows) == [["compiled[mini-cpu-identity]", source] for source in ("(0001_first)", "(NOW)")], run.output
     assert len(newest(workspace.folder / "from-ini", 10).entries) == 1

@@ -10,7 +10,7 @@ from nearlossless.evaluation.judging import Judge
 from nearlossless.evaluation.prompts import Prompt
 from nearlossless.evaluation.results import PromptResult
 from nearlossless.evaluation.store import Store
-from nearlossless.progress import Progress
+from nearlossless.progress import Progress, duration
 
 SAY_EVERY_S = 10.0
 
@@ -79,13 +79,6 @@ def _told(done: int, total: int, a_second: float | None) -> str:
     if a_second:
         text += f", {a_second:.3g} a second, {duration((total - done) / a_second)} left"
     return text
-
-
-def duration(seconds: float) -> str:
-    """As a reader says it: 40 s, 12 min, 3.5 h."""
-    if seconds < 120:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
 
 
 class _Prefix:

@@ -43,7 +43,7 @@ from nearlossless.verdicts import EXIT_REGRESSION, EXIT_UNDECIDED, Outcome, exit
 
 pytest_plugins = tuple(
     f"nearlossless.plugin.{name}"
-    for name in ("fixtures", "measurements", "benchmarks", "collecting", "workers", "leaving")
+    for name in ("fixtures", "measurements", "benchmarks", "collecting", "workers", "leaving", "remaining")
 )
 
 # What an exception in a gate test means. Anything else is a broken gate: nothing was compared.

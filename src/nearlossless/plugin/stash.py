@@ -7,6 +7,7 @@ import pytest
 
 from nearlossless.parts import Running
 from nearlossless.progress import Progress
+from nearlossless.remaining import Remaining
 from nearlossless.run import Run
 from nearlossless.selection import Subject
 
@@ -21,6 +22,7 @@ KEPT = pytest.StashKey[str]()
 LEFT_OUT = pytest.StashKey[list[str]]()  # of the history, each with its reason
 TROUBLES = pytest.StashKey[list[str]]()  # that keep the run from ending with 0
 DEADLINE = pytest.StashKey[float]()  # monotonic seconds, one clock for all processes of a machine
+REMAINING = pytest.StashKey[Remaining]()
 DESK = pytest.StashKey[Path]()  # folder that the processes of a run under xdist share
 # Of the process that starts xdist's workers:
 TOLD = pytest.StashKey[dict[str, Any]]()  # what each worker is told

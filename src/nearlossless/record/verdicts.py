@@ -28,3 +28,4 @@ class VerdictRecord(Part):
     reason: str
     test: str
     checks: list[CheckRecord] = Field(default_factory=list)
+    seconds: float | None = None  # that the test took, with all that it was the first to build; None: not told

@@ -4,6 +4,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 from nearlossless.fields import GATES, STACK_GATES
+from nearlossless.progress import duration
 from nearlossless.record import Record
 from nearlossless.report.reproducing import reproducing
 
@@ -20,6 +21,7 @@ class Listed:
     gate: str
     title: str  # of the subject
     reason: str
+    took: str  # empty: not told
     command: str
     anchor: str
     is_open: bool
@@ -54,6 +56,7 @@ def listed(record: Record) -> list[Listed]:
             gate=verdict.gate,
             title=subject.title,
             reason=verdict.reason,
+            took=duration(verdict.seconds) if verdict.seconds is not None else "",
             command=reproducing(record.command, subject, verdict),
             anchor=f"verdict-{number}",
             is_open=verdict.outcome not in _QUIET and loud <= _MOST_OPEN,

@@ -18,7 +18,7 @@ from nearlossless.thresholds import Band, Thresholds
 
 pytest.importorskip("pyarrow")
 from nearlossless.evaluation.engines import Results
-from nearlossless.evaluation.running import Pace, draw_missing, duration
+from nearlossless.evaluation.running import Pace, draw_missing
 from nearlossless.evaluation.store import Store
 
 TOTAL = 100
@@ -124,11 +124,3 @@ def test_progress_tells_rate_and_time_left(store: Store, make_result: MakeResult
     run(store, Shuffled(make_result), told=told)
     assert "prompts: 50 of 100, 1 a second, 50 s left" in told
     assert len(told) <= 12
-
-
-@pytest.mark.parametrize(
-    ("seconds", "told"), [(0, "0 s"), (119, "119 s"), (120, "2 min"), (7199, "120 min"), (7200, "2.0 h")]
-)
-def test_durations_are_told_as_readers_say_them(seconds: float, told: str) -> None:
-    """Seconds, minutes, hours."""
-    assert duration(seconds) == told
