@@ -11,6 +11,7 @@ from nearlossless.comparison import Draw, batch_ssim, batch_tripped
 from nearlossless.effect import Effect
 from nearlossless.environment import Fingerprint
 from nearlossless.measuring import baseline_drawer, drawer
+from nearlossless.measuring.size_latencies import size_latencies
 from nearlossless.pipelines.requests import Batch, Variation, other_variations, size_variations
 from nearlossless.processes import cache_folders
 from nearlossless.progress import Progress
@@ -20,12 +21,10 @@ from nearlossless.record.shapes import SizeRecord, WarmupCounts, WarmupRecord
 from nearlossless.selection import Subject
 from nearlossless.shapes import Compiles, counted_compiles, warmup_sizes
 from nearlossless.time_limit import TimeLimitReached, time_limit
-from nearlossless.timing import measure_pairs, synchronizer, timed
+from nearlossless.timing import synchronizer, timed
 
 if TYPE_CHECKING:
     from PIL import Image
-
-MOST_PAIRS, PAIRS_BUDGET_S = 12, 60.0  # of one size on a GPU: what is slower than eager shows in a few
 
 
 class Cycle(NamedTuple):
@@ -160,17 +159,11 @@ def _kernel_files(subject: Subject) -> set[str]:
 
 
 def _pair(draw_baseline: Any, draw_compiled: Any, subject: Subject, size: SizeRecord) -> None:
-    """Latencies of both in turn, until one of the two is known to be the slower one at this size."""
-    sampling = subject.case.sampling
-    limits = {
-        "max_pairs": max(sampling.min_pairs, min(sampling.max_pairs, MOST_PAIRS)),
-        "budget_s": min(sampling.budget_s, PAIRS_BUDGET_S),
-    }
     try:
-        pairs = measure_pairs(
+        pairs = size_latencies(
             draw_baseline,
             draw_compiled,
-            sampling=sampling.model_copy(update=limits),
+            sampling=subject.case.sampling,
             min_speedup=subject.thresholds.min_size_speedup,
             watch=watch_of(subject.device),
             synchronize=synchronizer(subject.device),
