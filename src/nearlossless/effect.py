@@ -1,5 +1,6 @@
 """Proof that a recipe took effect: graphs compiled, compiled code run, layers quantized, kernels seen."""
 
+import os
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -8,6 +9,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict
 
 from nearlossless.backends import BackendError
+from nearlossless.environment import environment_variables
 from nearlossless.recipes import Recipe
 
 # How the profiler names a call into what Dynamo compiled: with the graph's number since torch 2.5, without before.
@@ -16,6 +18,8 @@ _COMPILED_REGION = "Torch-Compiled Region"
 _WRAPPERS, _REPLACEMENTS = "onediff.", "nexfort.nn."
 # Launches of compiled kernels carry the kernel's name on the CPU side too, so that no GPU tracing is needed.
 _BACKEND_KERNEL = re.compile(r"^triton_|nexfort", re.IGNORECASE)
+# Of the profiler's own log: torch 2.13 writes two lines a trace to stderr at level 5, in whatever prints results.
+_TRACER_LEVEL = "KINETO_LOG_LEVEL"
 
 
 class Effect(BaseModel):
@@ -80,6 +84,7 @@ def measure_effect(pipeline: Any, recipe: Recipe, short_call: Callable[[], objec
         _counted_marked_calls(pipeline) as marked_calls,
         _counted_calls(pipeline, _WRAPPERS) as wrapper_calls,
         _counted_calls(pipeline, _REPLACEMENTS if recipe.transforms else None) as replaced_calls,
+        environment_variables({_TRACER_LEVEL: os.environ.get(_TRACER_LEVEL, "6")}),
         profile(activities=[ProfilerActivity.CPU]) as profiled,
     ):
         short_call()

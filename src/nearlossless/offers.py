@@ -17,10 +17,10 @@ from nearlossless.fields import Device
 from nearlossless.gates.shapes import WARMUP
 from nearlossless.proposals import Proposal, proposals, tighter
 from nearlossless.record import LARGEST_RECORD, RECORD_FILE, Record, RecordError, now, read_record
-from nearlossless.record.shapes import WarmupCounts
 from nearlossless.record.subject import SubjectRecord
 from nearlossless.record.verdicts import VerdictRecord
 from nearlossless.slowdown import max_latency_slowdown
+from nearlossless.thresholds import Thresholds
 from nearlossless.verdicts import Outcome
 
 _GPU_NAME = re.compile(r"^(?!cpu|cuda$)[A-Za-z0-9][A-Za-z0-9 ._()/+-]{1,99}$")
@@ -42,6 +42,7 @@ class Offer:
     tighter: list[Proposal]  # in force, and looser than this record and the kept one need
     renews: bool = False  # whether later records are held against this one: for its latencies, or its warm-up's counts
     refused: str = ""  # why none of it may be written
+    unjudged: tuple[str, ...] = ()  # gates that the record accepted before judged and this one did not: that one stays
 
     def chosen(self, *, tighten: bool) -> list[Proposal]:
         """What would be written: nothing of a refused offer, and tighter values only when asked for."""
@@ -103,7 +104,9 @@ def _offers(record: Record, baselines: Path) -> Iterator[Offer]:
             for v in subject.verdicts
             if v.outcome in known and not _is_of_warmup_alone(v)
         ]
-        former = _kept(accepted_path(baselines / case.name, subject.recipe, hardware, dtype), subject, record)
+        accepted = _accepted(accepted_path(baselines / case.name, subject.recipe, hardware, dtype))
+        former = _kept(accepted, subject, record)
+        unjudged = _unjudged(former, subject)
         yield Offer(
             subject=subject,
             record=record,
@@ -118,9 +121,9 @@ def _offers(record: Record, baselines: Path) -> Iterator[Offer]:
                 found,
                 {proposal.name: in_force.value(proposal.name) for proposal in found},
             ),
-            renews=_has_new_warmup(subject)
-            or (max_latency_slowdown(in_force) is not None and bool(subject.speeds.compiled_s)),
+            renews=_has_new_warmup(subject) or (_limits_slowdowns(in_force, subject) and not unjudged),
             refused=", ".join(regressed),
+            unjudged=unjudged,
         )
 
 
@@ -129,33 +132,52 @@ def _is_of_warmup_alone(gone: VerdictRecord) -> bool:
     return {check.name for check in gone.checks if check.outcome == Outcome.REGRESSION} == {WARMUP}
 
 
+def _limits_slowdowns(in_force: Thresholds, subject: SubjectRecord) -> bool:
+    """Whether later runs may be only so much slower than this one, which timed something."""
+    return max_latency_slowdown(in_force) is not None and bool(subject.speeds.compiled_s)
+
+
 def _has_new_warmup(subject: SubjectRecord) -> bool:
     return subject.warmup is not None and subject.warmup.counts != subject.warmup.accepted
 
 
-def _warmups(subject: SubjectRecord, path: Path) -> dict[str, WarmupCounts]:
-    """The counts accepted before, for other versions too, and this record's."""
-    found: dict[str, WarmupCounts] = {}
-    if path.exists():
-        try:
-            found = {k: v for each in read_record(path).subjects for k, v in each.accepted_warmups.items()}
-        except RecordError:  # of an earlier version: it held none
-            found = {}
-    if subject.warmup is not None:
-        found[subject.warmup.versions] = subject.warmup.counts
-    return found
-
-
-def _kept(path: Path, subject: SubjectRecord, record: Record) -> SubjectRecord | None:
-    """The subject as an earlier run measured it, from the record that was accepted then; None without one."""
+def _accepted(path: Path) -> Record | None:
+    """The record that was accepted before; None without one."""
     if not path.exists():
         return None
     try:
-        former = read_record(path)
+        return read_record(path)
     except RecordError:  # of an earlier version: nothing to tighten by, and no reason to refuse an approval
         return None
-    found = [each for each in former.subjects if each.title == subject.title]
-    return found[0] if found and former.started != record.started else None
+
+
+def _kept(accepted: Record | None, subject: SubjectRecord, record: Record) -> SubjectRecord | None:
+    """The subject as an earlier run measured it; None without one."""
+    if accepted is None or accepted.started == record.started:
+        return None
+    return next((each for each in accepted.subjects if each.title == subject.title), None)
+
+
+def _unjudged(former: SubjectRecord | None, subject: SubjectRecord) -> tuple[str, ...]:
+    """Gates that were judged before and not now."""
+    judged = {verdict.gate for verdict in subject.verdicts}
+    return tuple(dict.fromkeys(v.gate for v in former.verdicts if v.gate not in judged)) if former else ()
+
+
+def _renewed(offer: Offer, path: Path) -> Record:
+    """
+    The record to be kept, with the warm-up's counts accepted before, for other versions too, and this run's.
+
+    A run of some gates takes nothing from a record of more: its samples of the others would be lost.
+    """
+    accepted = _accepted(path)
+    counts = {k: v for each in (accepted.subjects if accepted else ()) for k, v in each.accepted_warmups.items()}
+    if (warmup := offer.subject.warmup) is not None:
+        counts[warmup.versions] = warmup.counts
+    record, subject = offer.record, offer.subject
+    if accepted is not None and offer.unjudged:
+        record, subject = accepted, next(each for each in accepted.subjects if each.title == subject.title)
+    return record.model_copy(update={"subjects": [subject.model_copy(update={"accepted_warmups": counts})]})
 
 
 def _checked_device(subject: SubjectRecord, case: Case) -> Device:
@@ -183,7 +205,7 @@ def accept(offer: Offer, baselines: Path, reason: str, *, tighten: bool = False)
     Write an offer's thresholds into its case file and its record beside them, both or neither.
 
     The new file must load, and say nothing else that the old one did not, before it replaces it. Where no threshold
-    is to be written, the record alone replaces the one accepted before.
+    is to be written, the record alone replaces the one accepted before; that one stays if it judged more gates.
 
     Returns:
         The path of the kept record.
@@ -197,9 +219,7 @@ def accept(offer: Offer, baselines: Path, reason: str, *, tighten: bool = False)
         raise ApprovalError(f"{offer.subject.title}: {offer.refused}; its figures are no thresholds")
     chosen, folder = offer.chosen(tighten=tighten), baselines / offer.case.name
     record_path = accepted_path(folder, offer.subject.recipe, offer.hardware, offer.dtype)
-    subject = offer.subject.model_copy(update={"accepted_warmups": _warmups(offer.subject, record_path)})
-    kept = offer.record.model_copy(update={"subjects": [subject]})
-    files = {record_path: (kept.model_dump_json(indent=1) + "\n").encode("utf-8")}
+    files = {record_path: (_renewed(offer, record_path).model_dump_json(indent=1) + "\n").encode("utf-8")}
     if chosen:
         files[folder / CASE_FILE] = _with_chosen(offer, chosen, folder / CASE_FILE, reason).encode("utf-8")
     write_all(files)

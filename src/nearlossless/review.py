@@ -86,4 +86,5 @@ def _accept_offers(offers: list[Offer], baselines: Path, wishes: Wishes, reason:
         chosen = offer.chosen(tighten=wishes.tighten)
         if offer.can_be_written(tighten=wishes.tighten):
             record = accept(offer, baselines, reason, tighten=wishes.tighten)
-            say(f"{offer.subject.title}: {len(chosen)} threshold(s) written, record kept in {record}")
+            stays = f", which stays: this run did not judge {', '.join(offer.unjudged)}" if offer.unjudged else ""
+            say(f"{offer.subject.title}: {len(chosen)} threshold(s) written, record kept in {record}{stays}")

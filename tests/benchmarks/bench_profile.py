@@ -60,7 +60,8 @@ def kernels_ms(call: Callable[[], object], device: Device) -> dict[str, float]:
         synchronizer(device)()
     found: dict[str, float] = defaultdict(float)
     for event in profiler.events() or ():
-        if event.is_user_annotation:  # diffusers' and Inductor's: each spans kernels that are counted themselves
+        # Annotations of diffusers and Inductor span kernels that are counted themselves, and calls of the driver wait.
+        if event.is_user_annotation or event.device_type.name != device.upper():
             continue
         own_us = event.time_range.elapsed_us() if device == "cuda" else event.self_cpu_time_total
         found[event.name[:LONGEST_NAME]] += own_us / 1000

@@ -17,6 +17,7 @@ from nearlossless.gates import GIB
 from nearlossless.offers import Offer, accept, find_offers
 from nearlossless.record import Record, RecordError, read_record, write_record
 from nearlossless.record.shapes import WarmupCounts, WarmupRecord
+from nearlossless.record.speed import Speeds
 from nearlossless.record.subject import SubjectRecord
 from nearlossless.record.verdicts import CheckRecord, VerdictRecord
 from nearlossless.worker import ProcessRun
@@ -444,3 +445,27 @@ def test_more_in_the_warm_up_can_be_accepted_alone(desk: Desk, names: tuple[str,
     desk.subject.verdicts = [regressed(*names)]
     desk.save()
     assert bool(desk.offers()[0].refused) is is_refused
+
+
+def test_run_of_some_gates_leaves_the_record_of_more(desk: Desk) -> None:
+    """Thresholds of a partial run are written, and the samples of the gates that it left out stay accepted."""
+    desk.subject.verdicts = [verdict(gate) for gate in ("memory", "speedup")]
+    desk.save()
+    path = accept(desk.offers()[0], desk.baselines, "first night")
+    before = read_record(path)
+    desk.record.started = "2025-01-02T00:00:00+00:00"
+    desk.subject.verdicts, desk.subject.speeds = [verdict("memory")], Speeds()
+    desk.subject.warmup = WarmupRecord(versions="torch 2.13.0", counts=counts())
+    desk.save()
+    (offer,) = desk.offers()
+    assert offer.unjudged == ("speedup",)
+    _, output = desk.run("--thresholds")
+    assert f"record kept in {path}, which stays: this run did not judge speedup" in output
+    kept = read_record(path)
+    assert (kept.started, kept.subjects[0].speeds) == (before.started, before.subjects[0].speeds)
+    assert kept.subjects[0].accepted_warmups == {"torch 2.13.0": counts()}
+
+
+def verdict(gate: str) -> VerdictRecord:
+    """A gate that passed."""
+    return VerdictRecord(gate=gate, outcome="PASS", reason="", test=f"test_{gate}")
