@@ -1,5 +1,6 @@
 """The shapes gate's cycle: what is called, and that one bad size leaves the others measured."""
 
+import statistics
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -192,7 +193,7 @@ def test_kernels_that_dynamo_does_not_see_are_found_in_the_caches(
 def test_size_that_is_slower_on_a_gpu_is_a_regression(
     tiny_case: Case, make_subject: Callable[..., Subject], silent: Progress, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """On a GPU each size is timed in pairs, and the one at which the pipeline repeats its work is red, alone."""
+    """On a GPU the size at which the pipeline repeats its work is timed in pairs and red; the others are plain."""
     monkeypatch.setattr("nearlossless.measuring.sizes.synchronizer", lambda _device: lambda: None)
     monkeypatch.setattr("nearlossless.measuring.sizes.watch_of", lambda _device: UNWATCHED)
     monkeypatch.setattr("nearlossless.selection.hardware_name", lambda _device: "NVIDIA H20")
@@ -209,7 +210,9 @@ def test_size_that_is_slower_on_a_gpu_is_a_regression(
     subject = make_subject(tiny_case, Recipe(backend="inductor"), "cuda")
     found = cycle_sizes(baseline, fast, subject, silent)
     assert outcomes(found) == (Outcome.REGRESSION, {"64x96"})
-    assert min(len(size.compiled_s) for size in found.sizes) >= tiny_case.sampling.min_pairs
+    counts = {size.title: len(size.compiled_s) for size in found.sizes}
+    assert counts.pop("64x96") >= tiny_case.sampling.min_pairs
+    assert statistics.median(counts.values()) == 1
 
 
 def test_warm_up_covers_guidance_off(cycle: Callable[..., Cycle]) -> None:
