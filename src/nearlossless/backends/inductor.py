@@ -7,7 +7,7 @@ from torch import nn
 
 from nearlossless.backends import BackendError, check_triton, denoiser, find_compiler
 from nearlossless.backends.blocks import repeated_blocks
-from nearlossless.backends.constant_floats import compile_with_constant_floats
+from nearlossless.backends.compile_once import compile_once
 
 
 def restructure(
@@ -83,7 +83,7 @@ def apply(
     for name in components or (denoiser(pipeline),):
         module = _module(pipeline, name)
         for part in repeated_blocks(module) if by_block else [module]:
-            compile_with_constant_floats(part, dynamic=dynamic, options=dict(options))
+            compile_once(part, dynamic=dynamic, options=dict(options))
     for name, kernel in (attention or {}).items():
         from nearlossless.backends.restructuring import fix_attention
 
