@@ -26,7 +26,7 @@ from nearlossless.report.matrix import matrix, time_interval
 from nearlossless.report.plots import WITHOUT_MATPLOTLIB, plots
 from nearlossless.report.plots.speed import closing_interval
 from nearlossless.report.reproducing import reproducing
-from nearlossless.report.scores import score_rows
+from nearlossless.report.scores import CHAOS, score_rows
 from nearlossless.report.since import is_green, since_green
 from nearlossless.report.thumbnails import SIDE_PX, thumbnails
 from nearlossless.report.trends import trend
@@ -352,6 +352,19 @@ def test_scores_stand_beside_their_own_band(full_record: Record, live: float, fo
     assert row.live_is_bad is bad
     assert row.stored_required == (">= 0.5" if foreign else ">= 0.98")
     assert row.stored_is_bad is not bool(foreign)
+
+
+@pytest.mark.parametrize("outcome", ["PASS", "REGRESSION"])
+def test_what_the_gate_let_pass_is_not_red(full_record: Record, outcome: str) -> None:
+    """A picture beyond its band that the gate passed as chaos is marked as such; one that it did not pass is bad."""
+    subject = full_record.subjects[0]
+    subject.thresholds, subject.pictures = Thresholds(live=Band(min_ssim=0.9)), [subject.pictures[0]]
+    check = subject.verdicts[2].checks[0]
+    told = {"name": "live worst-tile SSIM", "of": "'blue ring' seed 20", "outcome": outcome}
+    subject.verdicts[2].checks = [check.model_copy(update=told)]
+    page = render_html(full_record)
+    assert (CHAOS in page) is (outcome == "PASS")
+    assert ('class="card bad' in page) is (outcome == "REGRESSION")
 
 
 def test_control_characters_are_shown_by_name(full_record: Record) -> None:
