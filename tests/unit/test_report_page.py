@@ -17,6 +17,7 @@ from nearlossless.accepted import accepted_path
 from nearlossless.cases import Sampling
 from nearlossless.history.store import Entry
 from nearlossless.latencies import PairedLatencies, log_ratios
+from nearlossless.leaks import Rounds
 from nearlossless.record import Record
 from nearlossless.record.quality import PictureRecord
 from nearlossless.record.subject import SubjectRecord
@@ -34,6 +35,7 @@ from nearlossless.report.verdict_list import listed, tally
 from nearlossless.sequential import confidence_sequence
 from nearlossless.thresholds import Band, Thresholds
 
+MIB = 1024**2
 START = datetime(2025, 1, 1, tzinfo=UTC)
 
 
@@ -218,6 +220,7 @@ def test_plots_are_of_what_was_measured(full_record: Record) -> None:
         "Interval closing on the threshold",
         "Time by phase",
         "Peak memory over the run",
+        "Memory from call to call",
         "Latency by size",
         "Step parity by step",
         "Step parity by block",
@@ -252,6 +255,19 @@ def test_blocks_are_plotted_with_the_worst_named(full_record: Record) -> None:
     found = {plot.title: plot for plot in plots(full_record.subjects[0], "p")}
     assert found["Step parity by block"].words == "2 blocks alone at step 1, worst 1.25e+04 in transformer_blocks.2."
     assert "transformer_blocks.2" in found["Step parity by block"].svg
+
+
+def test_memory_is_plotted_from_call_to_call(full_record: Record) -> None:
+    """What tensors and host grew by over the rounds of calls is told; one round, or none, is no line."""
+    pytest.importorskip("matplotlib")
+    subject = full_record.subjects[0]
+    assert subject.cold_process is not None
+    for tensor_bytes, is_plotted in (([MIB, 3 * MIB], True), ([MIB], False)):
+        rounds = Rounds(drawn=("64x64",), tensor_bytes=tensor_bytes, host_bytes=[9 * MIB for _ in tensor_bytes])
+        subject.cold_process = subject.cold_process.model_copy(update={"rounds": rounds})
+        told = [plot.words for plot in plots(subject, "p") if plot.title == "Memory from call to call"]
+        words = "2 rounds of 64x64, last beside first: torch's tensors +2 MiB, host +0 MiB; judged from round 2."
+        assert told == ([words] if is_plotted else [])
 
 
 def test_plots_survive_unusable_samples(full_record: Record) -> None:
