@@ -31,7 +31,7 @@ from nearlossless.report.scores import CHAOS, score_rows
 from nearlossless.report.since import is_green, since_green
 from nearlossless.report.thumbnails import SIDE_PX, thumbnails
 from nearlossless.report.trends import trend
-from nearlossless.report.verdict_list import listed, tally
+from nearlossless.report.verdict_list import glance, listed, tally
 from nearlossless.sequential import confidence_sequence
 from nearlossless.thresholds import Band, Thresholds
 
@@ -169,6 +169,30 @@ def test_red_comes_first_over_all_subjects(full_record: Record) -> None:
     assert [verdict.outcome for verdict in found] == [outcome for outcome in outcomes for _ in range(2)]
     assert [verdict.is_open for verdict in found] == [True] * 6 + [False] * 4
     assert tally(found) == [(outcome, 2) for outcome in outcomes]
+
+
+def test_reddest_recipe_comes_first_at_a_glance(full_record: Record) -> None:
+    """Recipes are ordered by their reddest verdicts, each with its own section's link; one without any is last."""
+    record = full_record
+    for recipe in ("green", "redder", "bare"):
+        subject = record.subjects[0].model_copy(deep=True, update={"recipe": recipe})
+        subject.verdicts = subject.verdicts[:1] if recipe == "green" else subject.verdicts if recipe == "redder" else []
+        record.subjects.append(subject)
+    record.subjects[2].verdicts[0].outcome = "REGRESSION"
+    rows = glance(record, listed(record)).rows
+    assert [(title.split(" / ")[1], anchor) for title, anchor, _ in rows] == [
+        ("redder", "subject-2"),
+        ("inductor", "subject-0"),
+        ("green", "subject-1"),
+        ("bare", "subject-3"),
+    ]
+
+
+def test_tally_of_one_recipe_names_its_gates(full_record: Record) -> None:
+    """Which gate came to what stands above the reasons, which can be long; of several recipes a table tells it."""
+    assert '<li class="REGRESSION">1 REGRESSION: <a href="#verdict-0">memory</a></li>' in render_html(full_record)
+    full_record.subjects.append(full_record.subjects[0].model_copy(update={"recipe": "other"}))
+    assert '<li class="REGRESSION">2 REGRESSION</li>' in render_html(full_record)
 
 
 def test_page_of_a_huge_run_is_bounded(full_record: Record, monkeypatch: pytest.MonkeyPatch) -> None:
