@@ -22,7 +22,7 @@ from nearlossless.record import Record
 from nearlossless.record.quality import PictureRecord
 from nearlossless.record.subject import SubjectRecord
 from nearlossless.report.html import Known, render_html
-from nearlossless.report.markdown import render_markdown
+from nearlossless.report.markdown import MOST_LACKS, render_markdown
 from nearlossless.report.matrix import matrix, time_interval
 from nearlossless.report.plots import WITHOUT_MATPLOTLIB, plots
 from nearlossless.report.plots.speed import closing_interval
@@ -420,3 +420,11 @@ def test_what_a_merged_record_lacks_stands_first(full_record: Record, tmp_path: 
     record = full_record.model_copy(update={"lacks": ["shard 2/3 is <missing>"]})
     assert "shard 2/3 is &lt;missing&gt;" in render_html(record, tmp_path)
     assert render_markdown(record).splitlines()[1] == "🔴 shard 2/3 is &lt;missing&gt;"
+
+
+@pytest.mark.parametrize(("count", "said"), [(MOST_LACKS, False), (MOST_LACKS + 1, True)])
+def test_summary_counts_what_else_is_missing(full_record: Record, count: int, said: bool) -> None:
+    """Of a thousand missing shards a summary names a few and counts the others, so that it keeps its length."""
+    text = render_markdown(full_record.model_copy(update={"lacks": ["shard"] * count}))
+    assert text.count("🔴 shard") == MOST_LACKS
+    assert ("🔴 1 more" in text) is said
