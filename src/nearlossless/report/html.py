@@ -13,6 +13,7 @@ from nearlossless.report.matrix import matrix, references_of
 from nearlossless.report.noise import FLOOR_HEADINGS, floor_rows
 from nearlossless.report.plots import WITHOUT_MATPLOTLIB, plots
 from nearlossless.report.scores import CHAOS, SCORE_HEADINGS, passed_checks, score_rows, summary_line
+from nearlossless.report.shapes import REQUEST_HEADINGS, request_rows
 from nearlossless.report.since import NO_GREEN, since_green
 from nearlossless.report.stacks import STACK_HEADINGS, stack_lines, stack_rows
 from nearlossless.report.starts import START_HEADINGS, start_rows
@@ -72,6 +73,7 @@ def render_html(record: Record, folder: Path | None = None, known: Known = NOTHI
         start_headings=START_HEADINGS,
         parity_headings=(*_PARITY, "problem"),
         floor_headings=FLOOR_HEADINGS,
+        request_headings=REQUEST_HEADINGS,
         score_headings=SCORE_HEADINGS,
         no_green=NO_GREEN,
     )
@@ -94,10 +96,7 @@ def _view(record: Record, number: int, known: Known) -> dict[str, Any]:
         "stack_lines": stack_lines(subject.stacks) if subject.stacks else [],
         "floor": floor_rows(subject),
         "pictures": pictures,
-        "sizes": [
-            (f"{s.width}x{s.height}", f"{s.latency_s:.3f} s", s.compiles, ", ".join(s.problems) or "-")
-            for s in subject.sizes
-        ],
+        "requests": request_rows(subject),
         "swaps": [
             (
                 s.lora,
