@@ -232,6 +232,7 @@ def test_interval_is_of_the_time(full_record: Record, interval: tuple[float, flo
     subject = full_record.subjects[0]
     subject.verdicts[0].checks[0].interval = interval
     assert time_interval(subject) == shown
+    assert ("In brackets: the interval" in render_html(full_record)) is bool(shown)
 
 
 def test_plots_are_of_what_was_measured(full_record: Record) -> None:
