@@ -192,6 +192,16 @@ def test_markdown_escapes_titles(full_record: Record) -> None:
     assert not re.search(r"<[a-z/]", render_markdown(full_record))
 
 
+def test_markdown_has_no_empty_table(full_record: Record) -> None:
+    """A run of the quality gate alone measures no performance: its summary has no table of it."""
+    heading = "|  | baseline | compiled | change |"
+    assert heading in render_markdown(full_record)
+    subject = full_record.subjects[0]
+    subject.baseline_process = subject.cold_process = subject.warm_process = None
+    subject.speeds = type(subject.speeds)()
+    assert heading not in render_markdown(full_record)
+
+
 def test_markdown_cuts_endless_reasons(full_record: Record) -> None:
     """A reason of many thousand characters leaves a table that can be read."""
     text = render_markdown(with_reason(full_record, "x" * 50_000))

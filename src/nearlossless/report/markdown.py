@@ -68,8 +68,8 @@ def _subject(subject: SubjectRecord) -> str:
     lines = [f"## {_cell(subject.title)} ({_cell(hardware)})"]
     for waiver in subject.unneeded_waivers:
         lines += ["", _cell(waiver.not_needed)]
-    lines += ["", _row(HEADINGS), "| --- | ---: | ---: | ---: |"]
-    lines += [_row(row.cells()) for row in performance_rows(subject) if row.is_measured]
+    rows = [_row(row.cells()) for row in performance_rows(subject) if row.is_measured]
+    lines += ["", _row(HEADINGS), "| --- | ---: | ---: | ---: |", *rows] if rows else []
     parts = (*_starts(subject), *_shapes(subject), *_stacks(subject), *_noise(subject), *_published(subject))
     return "\n".join([*lines, "", *parts])
 
