@@ -1,6 +1,7 @@
 """A run's record in a history, and its latency samples in pytest-benchmark, from inside real runs."""
 
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -84,6 +85,14 @@ def test_second_run_is_compared_with_the_first(workspace: Workspace, saved: Inne
     rows = [line.split()[:2] for line in run.output.splitlines() if line.startswith("compiled[mini-cpu-identity]")]
     assert sorted(rows) == [["compiled[mini-cpu-identity]", source] for source in ("(0001_first)", "(NOW)")], run.output
     assert len(newest(workspace.folder / "from-ini", 10).entries) == 1
+
+
+def test_progress_is_in_lines_of_its_own(saved: InnerRun) -> None:
+    """Each line of progress has an end, so that a log shows it at once; pytest's dot does not stand behind the last."""
+    told = [line for line in saved.output.splitlines() if line.startswith("    ")]
+    assert any("pipeline" in line for line in told), saved.output
+    assert not [line for line in told if line.endswith("%]")]
+    assert re.search(r"^\. +\[100%\]$", saved.output, re.MULTILINE), saved.output
 
 
 def test_nothing_is_kept_or_benchmarked_unasked(make_workspace: MakeWorkspace) -> None:

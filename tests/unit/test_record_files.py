@@ -15,7 +15,7 @@ from nearlossless.record import RECORD_FILE, Record, RecordError, read_record, w
 from nearlossless.record.quality import PictureRecord
 from nearlossless.record.schema import record_schema
 from nearlossless.record.subject import SubjectRecord
-from nearlossless.report.beside import beside
+from nearlossless.report.beside import UNCHANGED, beside
 from nearlossless.report.markdown import LONGEST_SUMMARY, render_markdown
 from nearlossless.run import ReportInUse, Run
 
@@ -182,11 +182,22 @@ def test_two_records_are_compared(full_record: Record) -> None:
     other.subjects.append(SubjectRecord.model_validate({**other.subjects[0].model_dump(), "recipe": "new"}))
     found = {each.title.split(" / ")[1]: each for each in beside(full_record, other)}
     rows = {row[0]: row[1:] for row in found["inductor"].rows}
-    assert rows["speedup"] == ("1.5217 x", "0.7609 x", "-50.00%")  # the figure stands below the gate of that name
-    assert ("speedup", "PASS", "REGRESSION", "other") in found["inductor"].rows
-    assert rows["memory"] == ("REGRESSION", "REGRESSION", "")
-    assert found["inductor"].changes == ["torch: 2.13.0 -> 2.14.0"]
-    assert ("memory", "-", "REGRESSION", "other") in found["new"].rows
+    assert rows["speedup"] == ("1.5217 x", "0.7609 x", "-50.00%")
+    assert rows["speedup gate"] == ("PASS", "REGRESSION", "other")
+    assert rows["memory gate"] == ("REGRESSION", "REGRESSION", "")
+    assert found["inductor"].lines == ["torch: 2.13.0 -> 2.14.0"]
+    assert ("memory gate", "-", "REGRESSION", "other") in found["new"].rows
+    assert found["new"].lines == ["only the new record has it"]
+
+
+def test_two_recipes_are_compared(full_record: Record) -> None:
+    """Two records of one recipe each stand side by side, also if it is not the same one."""
+    other = full_record.model_copy(deep=True)
+    other.subjects[0].recipe = "inductor-fp8"
+    (found,) = beside(full_record, other)
+    assert found.title == "miniature / inductor / cpu -> miniature / inductor-fp8 / cpu"
+    assert ("speedup", "1.5217 x", "1.5217 x", "+0.00%") in found.rows
+    assert found.lines == [UNCHANGED]
 
 
 @pytest.fixture

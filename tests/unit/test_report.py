@@ -154,10 +154,12 @@ def test_html_shows_a_score_without_its_anchor(full_record: Record) -> None:
 
 
 def test_html_shows_sizes_as_width_by_height(full_record: Record) -> None:
-    """A size of height 64 and width 128 is 128x64, with its problem."""
-    page = render_html(full_record)
-    assert "128x64" in page
-    assert "drew a black picture" in page
+    """A size of height 64 and width 128 is 128x64, with what else differs, both pipelines' times and its problem."""
+    size = full_record.subjects[0].sizes[0]
+    size.variation, size.baseline_s, size.compiled_s = "2 pictures", [0.5], [0.2]
+    cells = ("0.250 s", "0.500 s", "0.200 s", "2.50x", "1", "drew a black picture")
+    row = '<tr><th scope="row">128x64, 2 pictures</th>' + "".join(f"<td>{cell}</td>" for cell in cells)
+    assert row in render_html(full_record)
 
 
 def test_html_shows_parity_step_by_step(full_record: Record) -> None:
@@ -188,6 +190,16 @@ def test_markdown_escapes_titles(full_record: Record) -> None:
     """A recipe that is called like a tag is text in the heading, too."""
     full_record.subjects[0].recipe = EVIL
     assert not re.search(r"<[a-z/]", render_markdown(full_record))
+
+
+def test_markdown_has_no_empty_table(full_record: Record) -> None:
+    """A run of the quality gate alone measures no performance: its summary has no table of it."""
+    heading = "|  | baseline | compiled | change |"
+    assert heading in render_markdown(full_record)
+    subject = full_record.subjects[0]
+    subject.baseline_process = subject.cold_process = subject.warm_process = None
+    subject.speeds = type(subject.speeds)()
+    assert heading not in render_markdown(full_record)
 
 
 def test_markdown_cuts_endless_reasons(full_record: Record) -> None:

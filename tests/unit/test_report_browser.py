@@ -142,6 +142,23 @@ def test_nothing_sticks_out(report: Path, open_page: Open, size: tuple[int, int]
     assert page.locator("#viewer").bounding_box()["width"] <= size[0]
 
 
+@pytest.mark.parametrize("size", SIZES, ids=["phone", "desktop"])
+def test_verdicts_of_several_recipes_fit(full_record: Record, tmp_path: Path, open_page: Open, size: Any) -> None:
+    """At a glance nothing is out of sight, and no outcome runs into the name of its gate."""
+    full_record.subjects.append(full_record.subjects[0].model_copy(update={"recipe": "inductor-float8"}))
+    write_reports(full_record, tmp_path)
+    page = open_page(tmp_path / "report.html", size)
+    out_of_sight = "[...document.querySelectorAll('.glance')].filter(t => t.scrollWidth > t.parentElement.clientWidth)"
+    assert page.evaluate(f"{out_of_sight}.length") == 0
+    places = page.evaluate(
+        "[...document.querySelectorAll('.verdicts summary')].map(s => ['.outcome', '.gate'].map(c => {"
+        "const range = document.createRange(); range.selectNodeContents(s.querySelector(c));"
+        "const box = range.getBoundingClientRect(); return [box.left, box.right]; }))"
+    )
+    assert len(places) == 10
+    assert all(outcome[1] < gate[0] for outcome, gate in places)
+
+
 def test_slider_uncovers_by_keyboard(report: Path, open_page: Open) -> None:
     """The arrow keys move the line: right of it the obtained picture's mark shows, left of it the baseline has none."""
     page = open_page(report)
@@ -254,6 +271,9 @@ def test_everything_has_a_name(report: Path, open_page: Open) -> None:
     assert page.locator("img:not([alt])").count() == 0
     assert page.locator("svg:not([aria-label]):not([aria-hidden])").count() == 0
     assert page.locator("main, header").count() >= 2
+    unreachable = "[...document.querySelectorAll('.wide')].filter(w => w.tabIndex < 0 || !w.ariaLabel).length"
+    assert page.evaluate(unreachable) == 0  # what scrolls sideways can be reached and has a name
+    assert page.locator("th:empty").count() == 0
     nameless = "[...document.querySelectorAll('button')].filter(b => !b.textContent.trim()).length"
     assert page.evaluate(nameless) == 0
     ids = page.evaluate("[...document.querySelectorAll('[id]')].map(each => each.id)")

@@ -17,23 +17,25 @@ from nearlossless.accepted import accepted_path
 from nearlossless.cases import Sampling
 from nearlossless.history.store import Entry
 from nearlossless.latencies import PairedLatencies, log_ratios
+from nearlossless.leaks import Rounds
 from nearlossless.record import Record
 from nearlossless.record.quality import PictureRecord
 from nearlossless.record.subject import SubjectRecord
 from nearlossless.report.html import Known, render_html
-from nearlossless.report.markdown import render_markdown
+from nearlossless.report.markdown import MOST_LACKS, render_markdown
 from nearlossless.report.matrix import matrix, time_interval
 from nearlossless.report.plots import WITHOUT_MATPLOTLIB, plots
 from nearlossless.report.plots.speed import closing_interval
 from nearlossless.report.reproducing import reproducing
-from nearlossless.report.scores import score_rows
+from nearlossless.report.scores import CHAOS, score_rows
 from nearlossless.report.since import is_green, since_green
 from nearlossless.report.thumbnails import SIDE_PX, thumbnails
 from nearlossless.report.trends import trend
-from nearlossless.report.verdict_list import listed, tally
+from nearlossless.report.verdict_list import glance, listed, tally
 from nearlossless.sequential import confidence_sequence
 from nearlossless.thresholds import Band, Thresholds
 
+MIB = 1024**2
 START = datetime(2025, 1, 1, tzinfo=UTC)
 
 
@@ -169,6 +171,30 @@ def test_red_comes_first_over_all_subjects(full_record: Record) -> None:
     assert tally(found) == [(outcome, 2) for outcome in outcomes]
 
 
+def test_reddest_recipe_comes_first_at_a_glance(full_record: Record) -> None:
+    """Recipes are ordered by their reddest verdicts, each with its own section's link; one without any is last."""
+    record = full_record
+    for recipe in ("green", "redder", "bare"):
+        subject = record.subjects[0].model_copy(deep=True, update={"recipe": recipe})
+        subject.verdicts = subject.verdicts[:1] if recipe == "green" else subject.verdicts if recipe == "redder" else []
+        record.subjects.append(subject)
+    record.subjects[2].verdicts[0].outcome = "REGRESSION"
+    rows = glance(record, listed(record)).rows
+    assert [(title.split(" / ")[1], anchor) for title, anchor, _ in rows] == [
+        ("redder", "subject-2"),
+        ("inductor", "subject-0"),
+        ("green", "subject-1"),
+        ("bare", "subject-3"),
+    ]
+
+
+def test_tally_of_one_recipe_names_its_gates(full_record: Record) -> None:
+    """Which gate came to what stands above the reasons, which can be long; of several recipes a table tells it."""
+    assert '<li class="REGRESSION">1 REGRESSION: <a href="#verdict-0">memory</a></li>' in render_html(full_record)
+    full_record.subjects.append(full_record.subjects[0].model_copy(update={"recipe": "other"}))
+    assert '<li class="REGRESSION">2 REGRESSION</li>' in render_html(full_record)
+
+
 def test_page_of_a_huge_run_is_bounded(full_record: Record, monkeypatch: pytest.MonkeyPatch) -> None:
     """Pictures of the reddest recipe and plots of it are shown; of the others it is said that they are left out."""
     monkeypatch.setattr("nearlossless.report.html.MOST_PICTURES", 3)
@@ -206,6 +232,7 @@ def test_interval_is_of_the_time(full_record: Record, interval: tuple[float, flo
     subject = full_record.subjects[0]
     subject.verdicts[0].checks[0].interval = interval
     assert time_interval(subject) == shown
+    assert ("In brackets: the interval" in render_html(full_record)) is bool(shown)
 
 
 def test_plots_are_of_what_was_measured(full_record: Record) -> None:
@@ -218,6 +245,7 @@ def test_plots_are_of_what_was_measured(full_record: Record) -> None:
         "Interval closing on the threshold",
         "Time by phase",
         "Peak memory over the run",
+        "Memory from call to call",
         "Latency by size",
         "Step parity by step",
         "Step parity by block",
@@ -252,6 +280,19 @@ def test_blocks_are_plotted_with_the_worst_named(full_record: Record) -> None:
     found = {plot.title: plot for plot in plots(full_record.subjects[0], "p")}
     assert found["Step parity by block"].words == "2 blocks alone at step 1, worst 1.25e+04 in transformer_blocks.2."
     assert "transformer_blocks.2" in found["Step parity by block"].svg
+
+
+def test_memory_is_plotted_from_call_to_call(full_record: Record) -> None:
+    """What tensors and host grew by over the rounds of calls is told; one round, or none, is no line."""
+    pytest.importorskip("matplotlib")
+    subject = full_record.subjects[0]
+    assert subject.cold_process is not None
+    for tensor_bytes, is_plotted in (([MIB, 3 * MIB], True), ([MIB], False)):
+        rounds = Rounds(drawn=("64x64",), tensor_bytes=tensor_bytes, host_bytes=[9 * MIB for _ in tensor_bytes])
+        subject.cold_process = subject.cold_process.model_copy(update={"rounds": rounds})
+        told = [plot.words for plot in plots(subject, "p") if plot.title == "Memory from call to call"]
+        words = "2 rounds of 64x64, last beside first: torch's tensors +2 MiB, host +0 MiB; judged from round 2."
+        assert told == ([words] if is_plotted else [])
 
 
 def test_plots_survive_unusable_samples(full_record: Record) -> None:
@@ -354,6 +395,19 @@ def test_scores_stand_beside_their_own_band(full_record: Record, live: float, fo
     assert row.stored_is_bad is not bool(foreign)
 
 
+@pytest.mark.parametrize("outcome", ["PASS", "REGRESSION"])
+def test_what_the_gate_let_pass_is_not_red(full_record: Record, outcome: str) -> None:
+    """A picture beyond its band that the gate passed as chaos is marked as such; one that it did not pass is bad."""
+    subject = full_record.subjects[0]
+    subject.thresholds, subject.pictures = Thresholds(live=Band(min_ssim=0.9)), [subject.pictures[0]]
+    check = subject.verdicts[2].checks[0]
+    told = {"name": "live worst-tile SSIM", "of": "'blue ring' seed 20", "outcome": outcome}
+    subject.verdicts[2].checks = [check.model_copy(update=told)]
+    page = render_html(full_record)
+    assert (CHAOS in page) is (outcome == "PASS")
+    assert ('class="card bad' in page) is (outcome == "REGRESSION")
+
+
 def test_control_characters_are_shown_by_name(full_record: Record) -> None:
     """Escape codes and marks that turn text round are visible in the page, and do nothing."""
     full_record.subjects[0].pictures[0].prompt = "red\x1b[31m \u202egnp.exe\x00"
@@ -367,3 +421,11 @@ def test_what_a_merged_record_lacks_stands_first(full_record: Record, tmp_path: 
     record = full_record.model_copy(update={"lacks": ["shard 2/3 is <missing>"]})
     assert "shard 2/3 is &lt;missing&gt;" in render_html(record, tmp_path)
     assert render_markdown(record).splitlines()[1] == "🔴 shard 2/3 is &lt;missing&gt;"
+
+
+@pytest.mark.parametrize(("count", "said"), [(MOST_LACKS, False), (MOST_LACKS + 1, True)])
+def test_summary_counts_what_else_is_missing(full_record: Record, count: int, said: bool) -> None:
+    """Of a thousand missing shards a summary names a few and counts the others, so that it keeps its length."""
+    text = render_markdown(full_record.model_copy(update={"lacks": ["shard"] * count}))
+    assert text.count("🔴 shard") == MOST_LACKS
+    assert ("🔴 1 more" in text) is said

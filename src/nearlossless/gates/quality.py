@@ -81,7 +81,7 @@ def _count_checks(
 def _picture_checks(
     picture: PictureRecord, thresholds: Thresholds, noise: Band | None, *, has_baseline: bool
 ) -> list[Check]:
-    of, path = f"'{picture.prompt}' seed {picture.seed}", picture.obtained_file
+    of, path = picture.named, picture.obtained_file
     if picture.tripwires:
         return [found("picture", Outcome.REGRESSION, ", ".join(picture.tripwires), of=of, path=path)]
     live = _banded("live", picture.live, thresholds.live, noise, of=of, path=path) if has_baseline else []

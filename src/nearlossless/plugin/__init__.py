@@ -103,10 +103,20 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 
 
 def _write_line(config: pytest.Config, text: str) -> None:
+    """A line that ends: many viewers of logs show one only then."""
     if config.get_verbosity() > -2 and not config.stash[TERMINAL].closed:
         who = f"[{config.workerinput['workerid']}] " if is_worker(config) else ""  # type: ignore[attr-defined]
-        config.stash[TERMINAL].write(f"\n    {who}{text}")
+        config.stash[TERMINAL].write(f"{_line_break(config)}    {who}{text}\n")
         config.stash[TERMINAL].flush()
+
+
+def _line_break(config: pytest.Config) -> str:
+    """What ends a line that pytest has begun, as it does with a file's name; pytest is told that it has ended."""
+    reporter: Any = config.pluginmanager.get_plugin("terminalreporter")
+    if reporter is None or not reporter._tw.width_of_current_line:
+        return ""
+    reporter.currentfspath, reporter._tw._current_line = None, ""
+    return "\n"
 
 
 def _candidate_lines(report: Path, baselines: Path) -> list[str]:

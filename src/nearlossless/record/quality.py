@@ -29,6 +29,11 @@ class PictureRecord(Part):
     baseline_file: InsideFolder | None = None
     obtained_file: InsideFolder | None = None
 
+    @property
+    def named(self) -> str:
+        """As checks of it name it."""
+        return f"'{self.prompt}' seed {self.seed}"
+
 
 class StepParity(Part):
     """

@@ -10,6 +10,7 @@ from nearlossless.report.since import changes
 from nearlossless.report.templating import inlined, template
 
 BESIDE_HEADINGS = ("", "old", "new", "change")
+UNCHANGED = "nothing that the records name changed in between"
 _ABSENT = "-"
 
 
@@ -19,12 +20,19 @@ class Beside:
 
     title: str
     rows: list[tuple[str, str, str, str]]  # a gate or a figure, old, new, change
-    changes: list[str]  # of stack, device settings, environment, commit
+    lines: list[str]  # what changed of stack, device settings, environment, commit, or why that cannot be told
     differs: bool  # whether a verdict is another, or one record lacks the subject
 
 
 def beside(old: Record, new: Record) -> list[Beside]:
-    """Every subject of either record, those whose verdicts differ first."""
+    """
+    Every subject of either record, those whose verdicts differ first.
+
+    Where each record has one subject, they are compared, whatever they are: two recipes of a case, or two devices.
+    """
+    if len(old.subjects) == len(new.subjects) == 1:
+        a, b = old.subjects[0], new.subjects[0]
+        return [_subject(a.title if a.title == b.title else f"{a.title} -> {b.title}", (old, new), a, b)]
     sides = [{subject.title: subject for subject in record.subjects} for record in (old, new)]
     found = [
         _subject(title, (old, new), sides[0].get(title), sides[1].get(title)) for title in {**sides[0], **sides[1]}
@@ -37,11 +45,14 @@ def _subject(
 ) -> Beside:
     outcomes = [{} if subject is None else {v.gate: v.outcome for v in subject.verdicts} for subject in (old, new)]
     gates = list({**outcomes[0], **outcomes[1]})
-    verdicts = [(gate, *(each.get(gate, _ABSENT) for each in outcomes)) for gate in gates]
+    verdicts = [(f"{gate} gate", *(each.get(gate, _ABSENT) for each in outcomes)) for gate in gates]
     rows = [(gate, before, after, "" if before == after else "other") for gate, before, after in verdicts]
     rows += _figures(old, new)
-    told = [] if old is None or new is None else changes(records[0], old, records[1], new)
-    return Beside(title=title, rows=rows, changes=told, differs=outcomes[0] != outcomes[1])
+    if old is None or new is None:
+        lines = [f"only the {'old' if new is None else 'new'} record has it"]
+    else:
+        lines = changes(records[0], old, records[1], new) or [UNCHANGED]
+    return Beside(title=title, rows=rows, lines=lines, differs=outcomes[0] != outcomes[1])
 
 
 def _figures(old: SubjectRecord | None, new: SubjectRecord | None) -> list[tuple[str, str, str, str]]:
@@ -61,7 +72,7 @@ def render_beside(old: Record, new: Record, *, colour: bool) -> str:
     parts = [f"old: {printable(old.started)}, new: {printable(new.started)}"]
     for each in beside(old, new):
         parts.append(render_cells(BESIDE_HEADINGS, each.rows, title=each.title, colour=colour))
-        parts += [printable(line) for line in each.changes or ["nothing that the records name changed in between"]]
+        parts += [printable(line) for line in each.lines]
     return "\n".join(parts)
 
 

@@ -1,6 +1,6 @@
 """`report.html`: verdicts, tables, plots and pictures on one page; everything in it is escaped."""
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,8 @@ from nearlossless.record.subject import SubjectRecord
 from nearlossless.report.matrix import matrix, references_of
 from nearlossless.report.noise import FLOOR_HEADINGS, floor_rows
 from nearlossless.report.plots import WITHOUT_MATPLOTLIB, plots
-from nearlossless.report.scores import SCORE_HEADINGS, score_rows, summary_line
+from nearlossless.report.scores import CHAOS, SCORE_HEADINGS, passed_checks, score_rows, summary_line
+from nearlossless.report.shapes import REQUEST_HEADINGS, request_rows
 from nearlossless.report.since import NO_GREEN, since_green
 from nearlossless.report.stacks import STACK_HEADINGS, stack_lines, stack_rows
 from nearlossless.report.starts import START_HEADINGS, start_rows
@@ -72,6 +73,7 @@ def render_html(record: Record, folder: Path | None = None, known: Known = NOTHI
         start_headings=START_HEADINGS,
         parity_headings=(*_PARITY, "problem"),
         floor_headings=FLOOR_HEADINGS,
+        request_headings=REQUEST_HEADINGS,
         score_headings=SCORE_HEADINGS,
         no_green=NO_GREEN,
     )
@@ -94,10 +96,7 @@ def _view(record: Record, number: int, known: Known) -> dict[str, Any]:
         "stack_lines": stack_lines(subject.stacks) if subject.stacks else [],
         "floor": floor_rows(subject),
         "pictures": pictures,
-        "sizes": [
-            (f"{s.width}x{s.height}", f"{s.latency_s:.3f} s", s.compiles, ", ".join(s.problems) or "-")
-            for s in subject.sizes
-        ],
+        "requests": request_rows(subject),
         "swaps": [
             (
                 s.lora,
@@ -116,7 +115,8 @@ def _bounded(views: list[dict[str, Any]]) -> list[dict[str, Any]]:
     room = MOST_PICTURES
     for view in sorted(views, key=lambda view: view["redness"]):
         view["left_out"] = max(0, len(view["pictures"]) - room)
-        view["pictures"] = [_picture(view["record"], picture) for picture in view["pictures"][:room]]
+        passed = passed_checks(view["record"])
+        view["pictures"] = [_picture(view["record"], picture, passed) for picture in view["pictures"][:room]]
         room -= len(view["pictures"])
     return views
 
@@ -168,8 +168,8 @@ def _files(view: dict[str, Any]) -> list[str]:
     return [file for file in found if file]
 
 
-def _picture(subject: SubjectRecord, picture: PictureRecord) -> dict[str, Any]:
-    rows = score_rows(subject, picture)
+def _picture(subject: SubjectRecord, picture: PictureRecord, passed: Set[tuple[str, str]]) -> dict[str, Any]:
+    rows = score_rows(subject, picture, passed)
     live, stored = picture.live, picture.stored
     tile = live.worst_tile_xywh if live else stored.worst_tile_xywh if stored else None
     lines = [line for line in (picture.stored_choice, picture.stored_problem) if line]
@@ -178,6 +178,8 @@ def _picture(subject: SubjectRecord, picture: PictureRecord) -> dict[str, Any]:
     if picture.obtained_clip is not None:
         beside = "" if picture.baseline_clip is None else f" (baseline {picture.baseline_clip:.2f})"
         lines.append(f"CLIP {picture.obtained_clip:.2f}{beside}")
+    if any(row.is_chaos for row in rows):
+        lines.append(CHAOS)
     return {
         "picture": picture,
         "scores": rows,

@@ -21,6 +21,7 @@ _SIGNS = {
 LONGEST_REASON = 600
 LONGEST_SUMMARY = 60_000  # characters: a comment of GitHub's takes 65,536
 LONGEST_TABLE = 40_000  # of the verdicts, so that some tables of figures are left
+MOST_LACKS = 20  # of what a merged record lacks
 _ROOM = 100  # for the sentence that says what was left out
 
 
@@ -67,8 +68,8 @@ def _subject(subject: SubjectRecord) -> str:
     lines = [f"## {_cell(subject.title)} ({_cell(hardware)})"]
     for waiver in subject.unneeded_waivers:
         lines += ["", _cell(waiver.not_needed)]
-    lines += ["", _row(HEADINGS), "| --- | ---: | ---: | ---: |"]
-    lines += [_row(row.cells()) for row in performance_rows(subject) if row.is_measured]
+    rows = [_row(row.cells()) for row in performance_rows(subject) if row.is_measured]
+    lines += ["", _row(HEADINGS), "| --- | ---: | ---: | ---: |", *rows] if rows else []
     parts = (*_starts(subject), *_shapes(subject), *_stacks(subject), *_noise(subject), *_published(subject))
     return "\n".join([*lines, "", *parts])
 
@@ -121,7 +122,9 @@ def render_markdown(record: Record) -> str:
     verdicts = listed(record)
     counts = ", ".join(f"{count} {outcome}" for outcome, count in tally(verdicts)) or "no verdict"
     started = f"{_cell(record.started)}, nearlossless {_cell(record.nearlossless_version)}"
-    lacking = "".join(f"🔴 {_cell(lack)}\n\n" for lack in record.lacks)
+    more = len(record.lacks) - MOST_LACKS
+    lacks = [*record.lacks[:MOST_LACKS], *([f"{more} more are missing: see report.html"] if more > 0 else [])]
+    lacking = "".join(f"🔴 {_cell(lack)}\n\n" for lack in lacks)
     parts = ["# nearlossless", f"{lacking}{counts}\n\n{started}\n", _verdicts(verdicts)]
     length = sum(map(len, parts)) + len(parts)
     for number, subject in enumerate(record.subjects):

@@ -48,6 +48,11 @@ class Matrix:
     main: list[MatrixRow] = field(default_factory=list)
     phases: list[MatrixRow] = field(default_factory=list)
 
+    @property
+    def has_interval(self) -> bool:
+        """Whether any change has one."""
+        return any(cell.interval for row in self.main for cell in row.recipes)
+
 
 def references_of(subjects: Sequence[SubjectRecord]) -> list[Published]:
     """The published references to show beside the recipes of one case, each once."""

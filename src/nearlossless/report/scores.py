@@ -1,7 +1,7 @@
 """The scores of one picture beside what is required and beside the noise floor."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Set
 from dataclasses import dataclass
 
 from nearlossless.figures import FIGURES, Figure
@@ -9,8 +9,10 @@ from nearlossless.metrics.scores import Scores
 from nearlossless.record.quality import PictureRecord
 from nearlossless.record.subject import SubjectRecord
 from nearlossless.thresholds import Band
+from nearlossless.verdicts import Outcome
 
 SCORE_HEADINGS = ("figure", "live", "required", "stored", "required", "noise floor")
+CHAOS = "beyond its band by chaos: steps and replay are exact, and it lies within the noise floor"
 _DIGITS = {
     "min_ssim": 5,
     "min_ms_ssim": 5,
@@ -36,6 +38,7 @@ class ScoreRow:
     stored_required: str
     stored_is_bad: bool
     floor: str
+    is_chaos: bool = False  # beyond its band, and the quality gate let it pass
 
 
 def shown(figure: Figure, value: float | None) -> str:
@@ -43,8 +46,23 @@ def shown(figure: Figure, value: float | None) -> str:
     return "-" if value is None else f"{value:.{_DIGITS[figure.field]}f}"
 
 
-def score_rows(subject: SubjectRecord, picture: PictureRecord) -> list[ScoreRow]:
-    """Every figure that was computed of a picture, then the drop of its CLIP score; a foreign anchor has its band."""
+def passed_checks(subject: SubjectRecord) -> Set[tuple[str, str]]:
+    """Picture and name of each check of the quality gate that passed, also beyond its band within the noise floor."""
+    checks = [check for verdict in subject.verdicts if verdict.gate == "quality" for check in verdict.checks]
+    return {(check.of, check.name) for check in checks if check.outcome == Outcome.PASS}
+
+
+def score_rows(
+    subject: SubjectRecord, picture: PictureRecord, passed: Set[tuple[str, str]] = frozenset()
+) -> list[ScoreRow]:
+    """
+    Every figure that was computed of a picture, then the drop of its CLIP score; a foreign anchor has its band.
+
+    Args:
+        subject: Whose picture it is.
+        picture: What was drawn.
+        passed: The subject's `passed_checks`: what the gate let pass is not marked.
+    """
     stored_band = subject.thresholds.foreign if picture.stored_foreign else subject.thresholds.stored
     rows = []
     for figure in FIGURES:
@@ -52,16 +70,19 @@ def score_rows(subject: SubjectRecord, picture: PictureRecord) -> list[ScoreRow]
         if live is None and stored is None:
             continue
         required = [_required(figure, band) for band in (subject.thresholds.live, stored_band)]
+        beyond = [_is_bad(figure.is_floor, *pair) for pair in zip((live, stored), required, strict=True)]
+        let_pass = [(picture.named, f"{anchor} {figure.name}") in passed for anchor in ("live", "stored")]
         rows.append(
             ScoreRow(
                 name=f"{figure.name}, {figure.unit}" if figure.unit else figure.name,
                 live=shown(figure, live),
                 live_required=_bound(figure, required[0]),
-                live_is_bad=_is_bad(figure.is_floor, live, required[0]),
+                live_is_bad=beyond[0] and not let_pass[0],
                 stored=shown(figure, stored),
                 stored_required=_bound(figure, required[1]),
-                stored_is_bad=_is_bad(figure.is_floor, stored, required[1]),
+                stored_is_bad=beyond[1] and not let_pass[1],
                 floor=shown(figure, _required(figure, subject.noise_floor)),
+                is_chaos=(beyond[0] and let_pass[0]) or (beyond[1] and let_pass[1]),
             )
         )
     return [*rows, *_clip_rows(subject, picture)]

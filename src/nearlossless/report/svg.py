@@ -23,7 +23,7 @@ def settings() -> dict[str, Any]:
     """What matplotlib is to be told while it draws for a page."""
     return {
         "svg.fonttype": "none",
-        "font.size": 9,
+        "font.size": 11,
         "text.color": INK,
         "axes.labelcolor": INK,
         "axes.edgecolor": GRID,
@@ -36,6 +36,8 @@ def settings() -> dict[str, Any]:
         "grid.color": GRID,
         "grid.linewidth": 0.6,
         "legend.frameon": False,
+        "legend.handlelength": 1.4,
+        "legend.columnspacing": 1.2,
         "axes.grid": True,
         "axes.axisbelow": True,
     }

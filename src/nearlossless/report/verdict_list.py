@@ -72,7 +72,7 @@ def tally(verdicts: list[Listed]) -> list[tuple[str, int]]:
 
 
 def glance(record: Record, verdicts: list[Listed]) -> Glance:
-    """The outcome of each gate on each subject; of several, the reddest."""
+    """The outcome of each gate on each subject; of several, the reddest. The subject with the reddest comes first."""
     by_place: dict[tuple[str, str], Listed] = {}
     for verdict in verdicts:
         by_place.setdefault((verdict.title, verdict.gate), verdict)
@@ -82,4 +82,5 @@ def glance(record: Record, verdicts: list[Listed]) -> Glance:
     for number, subject in enumerate(record.subjects):
         cells = [by_place.get((subject.title, gate)) for gate in gates]
         found.rows.append((subject.title, subject_anchor(number), cells))
+    found.rows.sort(key=lambda row: sorted(REDNESS.index(cell.outcome) for cell in row[2] if cell) or [len(REDNESS)])
     return found

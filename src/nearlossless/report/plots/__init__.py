@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from nearlossless.record.subject import SubjectRecord
 from nearlossless.report.plots.drawing import Drawing, drawn
-from nearlossless.report.plots.memory import peaks
+from nearlossless.report.plots.memory import peaks, rounds
 from nearlossless.report.plots.parity import blocks, steps
 from nearlossless.report.plots.sizes import sizes
 from nearlossless.report.plots.speed import interval, pairs, phases
@@ -32,7 +32,7 @@ def plots(subject: SubjectRecord, name: str) -> list[Plot]:
     Raises:
         ModuleNotFoundError: matplotlib is not installed.
     """
-    drawings = [make(subject) for make in (pairs, interval, phases, peaks, sizes, steps, blocks)]
+    drawings = [make(subject) for make in (pairs, interval, phases, peaks, rounds, sizes, steps, blocks)]
     return [_plot(drawing, f"{name}-{number}") for number, drawing in enumerate(drawings) if drawing is not None]
 
 

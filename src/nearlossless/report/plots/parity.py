@@ -62,8 +62,8 @@ def _side(number: int, count: int) -> str:
 
 
 def _ratios(axes: "Axes", found: Sequence[tuple[int, float]], limit: float | None) -> None:
-    axes.plot(*zip(*found, strict=True), "o-", color=COMPILED, linewidth=0.9, label="compiled / baseline")
-    axes.axhline(1.0, color=BASELINE, linewidth=1.0, label="baseline's own error")
+    axes.plot(*zip(*found, strict=True), "o-", color=COMPILED, linewidth=0.9, label="compiled")
+    axes.axhline(1.0, color=BASELINE, linewidth=1.0, label="baseline's own")
     if limit is not None:
         axes.axhline(limit, color=THRESHOLD, linestyle="--", linewidth=1.1, label=f"allowed {limit:g}")
     largest = max(ratio for _, ratio in found)

@@ -23,7 +23,7 @@ def sizes(subject: SubjectRecord) -> Drawing | None:
     marked: list[tuple[list[tuple[float, float]], str, dict[str, Any]]] = [
         (baseline, "o", {"color": BASELINE, "alpha": 0.6, "label": "baseline"}),
         (compiled, "o", {"color": COMPILED, "alpha": 0.8, "label": "compiled"}),
-        (red, "x", {"color": THRESHOLD, "markersize": 10, "label": "compiled anew or went wrong"}),
+        (red, "x", {"color": THRESHOLD, "markersize": 10, "label": "recompiled or wrong"}),
     ]
 
     def draw(axes: "Axes") -> None:

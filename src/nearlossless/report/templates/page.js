@@ -89,7 +89,7 @@ if (dialog) {
   const show = (index) => {
     at = (index + cards.length) % cards.length;
     const card = cards[at];
-    one("#viewer-title").textContent = one("h5", card).textContent;
+    one("#viewer-title").replaceChildren(...one("h5", card).cloneNode(true).childNodes);
     for (const input of anchors()) input.parentElement.hidden = !one(`a[data-kind="${input.value}"]`, card);
     if (!anchor()) anchors().find((each) => !each.parentElement.hidden).checked = true;
     const scores = one(".scores", card);
