@@ -19,7 +19,10 @@ from nearlossless.report.beside import UNCHANGED, beside
 from nearlossless.report.markdown import LONGEST_SUMMARY, render_markdown
 from nearlossless.run import ReportInUse, Run
 
-PUBLISHED = Path(__file__).parents[2] / "docs" / "record.schema.json"
+ROOT = Path(__file__).parents[2]
+PUBLISHED = ROOT / "docs" / "record.schema.json"
+MEASURED = [*ROOT.glob("docs/benchmarks/h100/*.json"), *ROOT.glob("baselines/*/*/record*.json")]
+NO_RECORDS = ("noise.json", "profile.json")  # of benchmarks of their own
 EVIL = "<script>alert(1)</script>\x1b[31m"
 
 
@@ -44,6 +47,12 @@ def test_records_keep_to_the_published_schema(full_record: Record) -> None:
     full_record.subjects[0].pictures[0].live = scores(float("nan"))
     errors = list(validator().iter_errors(json.loads(full_record.model_dump_json())))
     assert errors == []
+
+
+@pytest.mark.parametrize("path", [path for path in MEASURED if path.name not in NO_RECORDS], ids=lambda path: path.name)
+def test_published_records_are_read(path: Path) -> None:
+    """A record that was kept or published can still be read: a change of the schema that forgets them is noticed."""
+    assert read_record(path).subjects
 
 
 @pytest.mark.parametrize(

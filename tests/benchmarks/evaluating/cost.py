@@ -5,6 +5,8 @@ from pathlib import Path
 from statistics import mean
 from typing import Any
 
+from nearlossless.record import read_record
+
 PROMPTS, GPUS = 5000, (1, 8, 64)
 RECIPES = ("inductor", "inductor-fp8-t5")
 
@@ -20,10 +22,12 @@ def computed_cost(benchmarks: Path) -> dict[str, Any]:
     scoring_s = mean(next(row["all_scores_s"] for row in scores if row["threads"] == 1))
     found: dict[str, Any] = {"prompts": PROMPTS, "scoring_s": scoring_s, "recipes": {}}
     for recipe in RECIPES:
-        subject = json.loads((benchmarks / "h100" / f"{recipe}.json").read_text(encoding="utf-8"))["subject"]
-        baseline, cold = subject["baseline_process"], subject["cold_process"]
-        baseline_s, recipe_s = mean(baseline["steady_s"]), mean(cold["steady_s"])
-        start_s = baseline["load_s"] + baseline["first_call_s"] + cold["first_call_s"]
+        (subject,) = read_record(benchmarks / "h100" / f"{recipe}.json").subjects
+        baseline, cold = subject.baseline_process, subject.cold_process
+        assert baseline is not None
+        assert cold is not None
+        baseline_s, recipe_s = mean(baseline.steady_s), mean(cold.steady_s)
+        start_s = baseline.load_s + baseline.first_call_s + cold.first_call_s
         a_prompt_s = baseline_s + recipe_s + scoring_s
         found["recipes"][recipe] = {
             "baseline_s": baseline_s,
