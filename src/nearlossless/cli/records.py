@@ -1,5 +1,6 @@
 """Commands about records: over time, rebuilt, compared, put together."""
 
+import shutil
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -56,28 +57,32 @@ def report(
     ] = None,
     baselines: Baselines = Path("baselines"),
 ) -> None:
-    """Write reports of a record again, or its latency samples for pytest-benchmark; print two records side by side."""
+    """Print a record, write its reports again, or its latency samples for pytest-benchmark; compare two records."""
     from nearlossless.record import RECORD_FILE, RecordError, read_record
     from nearlossless.report import write_beside, write_reports
     from nearlossless.report.benchmark import BenchmarkError, write_benchmark_json
     from nearlossless.report.beside import render_beside
+    from nearlossless.report.console import WIDEST, render_console
 
     if len(records) > 2 or (len(records) == 2 and benchmark_json is not None):
         raise fail("one record is written again, two are compared: give one or two, and --benchmark-json with one only")
-    if len(records) == 1 and report_dir is None and benchmark_json is None:
-        raise fail("nothing to write: give --report-dir or --benchmark-json, or a second record to compare with")
+    colour = sys.stdout.isatty()
     try:
         paths = [record / RECORD_FILE if record.is_dir() else record for record in records]
         found = [read_record(path) for path in paths]
         if len(found) == 2:
-            typer.echo(render_beside(found[0], found[1], colour=sys.stdout.isatty()))
-            if report_dir is not None:
-                typer.echo(f"page: {write_beside(found[0], found[1], report_dir)}")
+            typer.echo(render_beside(found[0], found[1], colour=colour))
+        elif report_dir is None and benchmark_json is None:
+            width = shutil.get_terminal_size().columns if colour else WIDEST
+            typer.echo(render_console(found[0], width=width, colour=colour), nl=False)
+        if report_dir is not None and len(found) == 2:
+            typer.echo(f"page: {write_beside(found[0], found[1], report_dir)}")
         elif report_dir is not None:
-            pictures = paths[0].parent
-            write_reports(found[0], report_dir, pictures=pictures, history=store, baselines=baselines)
+            write_reports(found[0], report_dir, pictures=paths[0].parent, history=store, baselines=baselines)
+            typer.echo(f"page: {report_dir / 'report.html'}")
         if benchmark_json is not None:
             write_benchmark_json(found[0], benchmark_json)
+            typer.echo(f"samples: {benchmark_json}")
     except (BenchmarkError, RecordError, OSError) as error:
         raise fail(error) from None
 

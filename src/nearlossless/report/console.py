@@ -93,7 +93,9 @@ def _print_subject(console: "Console", subject: SubjectRecord) -> None:
     hardware = subject.fingerprint.picture.hardware if subject.fingerprint else subject.device
     title = f"{subject.title} ({hardware})"
     rows = [row for row in performance_rows(subject) if row.is_measured]
-    console.print(_table(HEADINGS, [row.cells() for row in rows], title) if rows else Text(title))
+    console.print(Text(title, style="italic"), soft_wrap=True)  # a table would break it at its own width
+    if rows:
+        console.print(_table(HEADINGS, [row.cells() for row in rows], ""))
     if starts := start_rows(subject):
         console.print(_table(START_HEADINGS, starts, "starts"))
     if columns := published(subject):
