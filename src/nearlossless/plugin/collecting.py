@@ -1,11 +1,15 @@
 """Which gates a run has, and in which order."""
 
+from collections.abc import Generator
+from contextlib import nullcontext
+
 import pytest
 
 from nearlossless.cases import CaseError
+from nearlossless.collector import collector_paused
 from nearlossless.interpreters import find_interpreter
 from nearlossless.plugin.budget import budget_minutes, by_need, find_needs, unpacked
-from nearlossless.plugin.items import baselines_folder, is_worker, subject_of
+from nearlossless.plugin.items import baselines_folder, has_cases, is_worker, subject_of
 from nearlossless.plugin.shards import take_shard
 from nearlossless.plugin.stash import RANKS, RUN, SELECTION, SELECTION_ERROR
 from nearlossless.plugin.workers import WORKER_INPUT, refuse, tell_groups
@@ -27,6 +31,13 @@ def _subjects(config: pytest.Config) -> list[Subject]:
             # Raised here it would be shown once a module, as a collection error.
             config.stash[SELECTION], config.stash[SELECTION_ERROR] = [], str(error)
     return config.stash[SELECTION]
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection(session: pytest.Session) -> Generator[None, object, object]:
+    """Tests are made by the thousand and none is dropped: no garbage is looked for among them meanwhile."""
+    with collector_paused() if has_cases(session.config) else nullcontext():
+        return (yield)
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
