@@ -1,8 +1,8 @@
 """Layers of thresholds: a more specific one may loosen what a more general one requires only with a reason."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
 
+from nearlossless.fields import Layer
 from nearlossless.thresholds import Thresholds
 
 NamedLayer = tuple[str, Thresholds]  # the table in the case file, and what it sets
@@ -19,10 +19,10 @@ def merged(layers: Sequence[NamedLayer]) -> Thresholds:
 def loosened_without_reason(layers: Sequence[NamedLayer]) -> Iterator[str]:
     """One line for each threshold that a layer loosens without saying because of what."""
     for number, (table, layer) in enumerate(layers):
-        if layer.because is not None:
+        if layer.because is not None or not layer.model_fields_set:
             continue
         general = merged(layers[:number])
-        for name, value in _flat(layer.model_dump(exclude={"because"})):
+        for name, value in _set_by(layer):
             former = general.value(name)  # a default, too, is required
             if former is not None and is_looser(name, value, former):
                 yield (
@@ -37,9 +37,11 @@ def is_looser(name: str, value: float, former: float) -> bool:
     return (value > former and "max" in words) or (value < former and "min" in words)
 
 
-def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, float]]:
-    for name, value in values.items():
-        if isinstance(value, Mapping):
-            yield from _flat(value, f"{prefix}{name}.")
+def _set_by(layer: Layer, prefix: str = "") -> Iterator[tuple[str, float]]:
+    """The thresholds that a layer sets itself, bands figure by figure."""
+    for name in type(layer).model_fields:
+        value = getattr(layer, name) if name in layer.model_fields_set else None
+        if isinstance(value, Layer):
+            yield from _set_by(value, f"{prefix}{name}.")
         elif value is not None:
             yield f"{prefix}{name}", float(value)

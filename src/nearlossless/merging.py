@@ -6,8 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from nearlossless.collector import collector_paused
-from nearlossless.record import RECORD_FILE, Record, read_record
+from nearlossless.record import RECORD_FILE, Record, read_record, write_record
 from nearlossless.verdicts import EXIT_REGRESSION, EXIT_UNDECIDED, Outcome, exit_code
+
+_OUTCOMES = frozenset(Outcome)
 
 
 class MergeError(Exception):
@@ -31,11 +33,10 @@ def read_parts(sources: Sequence[Path]) -> list[Part]:
         RecordError: One is missing, damaged or of another schema; names the file.
     """
     parts = []
-    with collector_paused():
-        for source in sources:
-            path = source / RECORD_FILE if source.is_dir() else source
-            folder = path.parent if path.name == RECORD_FILE else None
-            parts.append(Part(source=source, record=read_record(path), folder=folder))
+    for source in sources:
+        path = source / RECORD_FILE if source.is_dir() else source
+        folder = path.parent if path.name == RECORD_FILE else None
+        parts.append(Part(source=source, record=read_record(path), folder=folder))
     return parts
 
 
@@ -96,8 +97,25 @@ def _check(parts: Sequence[Part]) -> None:
                 raise MergeError(f"{subject.title} is in two shards: {subjects[subject.title]} and {part.source}")
             subjects[subject.title] = part.source
             for verdict in subject.verdicts:
-                if verdict.outcome not in list(Outcome):
+                if verdict.outcome not in _OUTCOMES:
                     raise MergeError(f"{part.source}: {subject.title}: {verdict.outcome!r} is no verdict")
+
+
+def merge_reports(sources: Sequence[Path], folder: Path) -> Record:
+    """
+    Merge shards' report folders or records, and write record and pictures into a folder of their own.
+
+    Raises:
+        RecordError: See `read_parts`.
+        MergeError: See `merge` and `copy_pictures`; no record was written.
+        OSError: Something cannot be read or written.
+    """
+    with collector_paused():  # from the first record read to the last one written
+        parts = read_parts(sources)
+        merged = merge(parts)
+        copy_pictures(parts, folder)
+        write_record(merged, folder)
+    return merged
 
 
 def copy_pictures(parts: Sequence[Part], folder: Path) -> None:

@@ -86,15 +86,15 @@ def join_parts(folder: Path) -> Joined:
     """
     with collector_paused():
         found = [part for path in folder.glob("*.json") if (part := _read(path)) is not None]
-    parts = sorted(found, key=lambda part: (part.rank, part.id))
-    for part in parts:
-        if part.record is not None and part.running is not None:
-            part.record.verdicts.append(died(part.running))
-    return Joined(
-        subjects={part.id: part.record for part in parts if part.record is not None},
-        candidates={path for part in parts for path in part.candidates},
-        shard=next((part.shard for part in parts if part.shard is not None), None),
-    )
+        parts = sorted(found, key=lambda part: (part.rank, part.id))
+        for part in parts:
+            if part.record is not None and part.running is not None:
+                part.record.verdicts.append(died(part.running))
+        return Joined(
+            subjects={part.id: part.record for part in parts if part.record is not None},
+            candidates={path for part in parts for path in part.candidates},
+            shard=next((part.shard for part in parts if part.shard is not None), None),
+        )
 
 
 def died(running: Running) -> VerdictRecord:

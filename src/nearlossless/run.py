@@ -68,6 +68,7 @@ class Run:
     candidates: set[Path] = field(default_factory=set)  # expected pictures that wait for approval
     shard: Shard | None = None
     exit_status: int | None = None
+    is_written: bool = False
     lock: "BaseFileLock | None" = field(default=None, repr=False)  # of the folder, while this run has it
 
     def prepare(self, *, update: bool) -> None:
@@ -171,4 +172,5 @@ class Run:
         record = self.record()
         write_record(record, self.folder)
         write_reports(record, self.folder, history=history, baselines=baselines)
+        self.is_written = True
         return self.folder

@@ -16,7 +16,7 @@ from nearlossless.thresholds import Thresholds
 from nearlossless.waivers import Waiver
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)  # one object a session: pytest compares all with all as it sorts tests
 class Subject:
     """One (case, recipe) on one device: what every gate judges."""
 
@@ -26,7 +26,7 @@ class Subject:
     recipe: Recipe
     device: Device
     is_named: bool  # False for a backend that was given on the command line
-    _measured: list[str] = field(default_factory=list, init=False, repr=False, compare=False)
+    _measured: list[str] = field(default_factory=list, init=False, repr=False)
 
     @property
     def id(self) -> str:

@@ -22,7 +22,7 @@ from typing import Any
 from nearlossless.atomic import write_text
 from nearlossless.environment import cpu_model
 from nearlossless.fields import GATES
-from nearlossless.merging import merge, read_parts
+from nearlossless.merging import merge_reports
 from nearlossless.parts import SubjectPart, join_parts, write_part
 from nearlossless.record import Record, write_record
 from nearlossless.record.shard import Shard
@@ -36,10 +36,11 @@ ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "docs" / "benchmarks"
 COUNTS, SHARDS = (100, 1_000, 10_000), 8
 REPETITIONS = {100: 3, 1_000: 3, 10_000: 1}  # the last takes most of the time, and varies least
-COLLECTED, SPLIT, MERGED, JOINED = (
+COLLECTED, SPLIT, MERGED, WITH_REPORTS, JOINED = (
     "collecting",
     f"collecting one of {SHARDS} shards",
     f"merging {SHARDS} shards",
+    "merging with reports",
     "joining",
 )
 LIMIT = (1_000, 3.0)  # cases, and the seconds within which they are to be collected
@@ -96,6 +97,12 @@ def collect(folder: Path, count: int, *options: str) -> None:
         raise RuntimeError(f"{found} gates collected, {expected} expected: {done.stdout[-1000:]}")
 
 
+def merge_by_command(shards: list[Path], folder: Path) -> None:
+    """Merge as a user does, start of Python, summary and page included."""
+    command = [sys.executable, "-m", "nearlossless", "merge", *map(str, shards), "--report-dir", str(folder)]
+    subprocess.run(command, capture_output=True, text=True, check=True)
+
+
 def make_subjects(count: int) -> list[SubjectRecord]:
     """Records of as many subjects, each with five verdicts of four checks, and 40 pairs of latencies."""
     checks = [at_most(f"figure {number}", 0.123456789, 1.0, of="a prompt", note="a note") for number in range(4)]
@@ -150,7 +157,8 @@ def measure_count(count: int) -> dict[str, float]:
         tasks: dict[str, Callable[[], object]] = {
             COLLECTED: lambda: collect(folder, count),
             SPLIT: lambda: collect(folder, count, "--shard", f"1/{SHARDS}"),
-            MERGED: lambda: write_record(merge(read_parts(shards)), folder / "merged"),
+            MERGED: lambda: merge_reports(shards, folder / "merged"),
+            WITH_REPORTS: lambda: merge_by_command(shards, folder / "with-reports"),
             JOINED: lambda: join_parts(folder / "parts"),
         }
         return {name: seconds(task, REPETITIONS[count]) for name, task in tasks.items()}
@@ -169,6 +177,7 @@ def page(figures: dict[str, Any]) -> str:
         COLLECTED: "`pytest --collect-only`, five gates a case, start of Python included",
         SPLIT: f"the same with `--shard 1/{SHARDS}`",
         MERGED: f"{SHARDS} records with five verdicts a case, each of four checks, read, merged and written",
+        WITH_REPORTS: "the same by `nearlossless merge`, start of Python, `summary.md` and `report.html` included",
         JOINED: "what workers of pytest-xdist left, one file a subject",
     }
     rows = [
@@ -200,8 +209,9 @@ def main() -> None:
     write_text(options.folder / "collection.json", json.dumps(figures, indent=1) + "\n")
     write_text(options.folder / "collection.md", page(figures))
     count, limit = LIMIT
-    if figures[str(count)][COLLECTED] > limit:
-        raise SystemExit(f"{count} cases took {figures[str(count)][COLLECTED]:.2f} s to collect, {limit} s are allowed")
+    for task in (COLLECTED, SPLIT):
+        if figures[str(count)][task] > limit:
+            raise SystemExit(f"{task} took {figures[str(count)][task]:.2f} s of {count} cases, {limit} s are allowed")
 
 
 if __name__ == "__main__":

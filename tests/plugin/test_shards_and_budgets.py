@@ -1,5 +1,6 @@
 """Parts of a run: shards over hosts and back together, budgets, and folders that two runs want."""
 
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -142,3 +143,16 @@ def test_two_runs_never_share_a_report_folder(workspace: Workspace, shards: list
     assert run.code == pytest.ExitCode.USAGE_ERROR, run.output
     assert "another run writes into it" in run.output
     assert (report / RECORD_FILE).read_bytes() == before
+
+
+def test_report_that_cannot_be_written_at_the_end_loses_nothing(workspace: Workspace) -> None:
+    """The record is put elsewhere, the run says where, and it is not green."""
+    (workspace.folder / "spoilt" / RECORD_FILE).mkdir(parents=True)
+    run = workspace.run("--case", "a", report="spoilt")
+    assert run.code == EXIT_UNDECIDED, run.output
+    (told,) = [line for line in run.output.splitlines() if "cannot be written any more" in line]
+    saved = Path(told.partition("what was measured is in ")[2].partition(": ")[0])
+    try:
+        assert [len(subject.verdicts) for subject in read_record(saved).subjects] == [3]
+    finally:
+        shutil.rmtree(saved.parent)

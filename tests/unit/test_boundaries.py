@@ -16,6 +16,7 @@ FILES = sorted(path.relative_to(SOURCE).as_posix() for path in SOURCE.rglob("*.p
 KNOW_DIFFUSERS = ("pipelines/", "metrics/clip.py", "metrics/features.py", "backends/", "miniature/")
 PROCESSES = ("worker.py", "backends/nexfort_trial.py")
 HEAVY = ("torch", "diffusers", "transformers")
+PLUGIN = tuple(file.removesuffix(".py").replace("/", ".") for file in FILES if file.startswith("plugin/"))
 
 
 @cache
@@ -110,6 +111,7 @@ def test_whole_path_of_an_import_is_absolute(file: str) -> None:
             (*HEAVY, "pytest", "scipy", "ruptures", "matplotlib", "pytest_benchmark"),
         ),
         (("worker", "processes", "baselines", "environment", "selection", "metrics.scores"), (*HEAVY, "pytest")),
+        (PLUGIN, (*HEAVY, "numpy", "PIL")),
         (("merging", "parts", "devices", "history.needs"), (*HEAVY, "pytest")),
         (("evidence", "slowdown", "accepted", "quiet"), (*HEAVY, "pytest")),
         (("evaluation.judging", "evaluation.prompts", "evaluation.sampling"), (*HEAVY, "pytest", "pyarrow", "ray")),

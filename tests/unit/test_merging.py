@@ -183,3 +183,14 @@ def test_command_refuses_a_damaged_record(make_part: MakePart, tmp_path: Path) -
     assert done.exit_code == 2, done.output
     assert "record.json" in done.output
     assert not (tmp_path / "merged").exists()
+
+
+def test_command_refuses_a_start_that_is_no_time(make_part: MakePart, tmp_path: Path) -> None:
+    """A record that was made by hand cannot be kept, and the command says why instead of breaking off."""
+    part = make_part(1, of=1)
+    part.record.started = "yesterday"
+    write_record(part.record, part.source)
+    options = ["--report-dir", str(tmp_path / "merged"), "--history", str(tmp_path / "kept")]
+    done = CliRunner().invoke(app, ["merge", str(part.source), *options])
+    assert done.exit_code == 2, done.output
+    assert "yesterday" in done.output

@@ -28,7 +28,7 @@ from nearlossless.report.plots import WITHOUT_MATPLOTLIB, plots
 from nearlossless.report.plots.speed import closing_interval
 from nearlossless.report.reproducing import reproducing
 from nearlossless.report.scores import CHAOS, score_rows
-from nearlossless.report.since import is_green, since_green
+from nearlossless.report.since import is_green, last_greens, since_green
 from nearlossless.report.thumbnails import SIDE_PX, thumbnails
 from nearlossless.report.trends import trend
 from nearlossless.report.verdict_list import glance, listed, tally
@@ -89,7 +89,7 @@ def test_newest_green_run_is_compared(full_record: Record) -> None:
     good = run(full_record, 5, torch="2.12.0")
     good.commit, good.variables = "aaa", {}
     history = entries(run(full_record, 1), good, run(full_record, 7, outcome="REGRESSION"), run(full_record, 11))
-    since = since_green(now, now.subjects[0], history, None)
+    since = since_green(now, now.subjects[0], last_greens(now, history), None)
     assert since is not None
     assert (since.started, since.source) == (good.started, "history")
     assert since.changes == ["torch: 2.12.0 -> 2.14.0", "git commit: aaa -> bbb", "TORCH_LOGS: absent -> all"]
@@ -99,7 +99,7 @@ def test_old_records_tell_no_commit(full_record: Record) -> None:
     """A record from before commits were kept does not pass for one of another commit."""
     now = run(full_record, 9)
     now.commit, now.variables = "bbb", {"TORCH_LOGS": "all"}
-    since = since_green(now, now.subjects[0], entries(run(full_record, 1)), None)
+    since = since_green(now, now.subjects[0], last_greens(now, entries(run(full_record, 1))), None)
     assert since is not None
     assert since.changes == []
 
@@ -116,7 +116,7 @@ def test_another_subject_is_no_green_run(full_record: Record, changed: str) -> N
         subject.fingerprint = subject.fingerprint.model_copy(update={"timing": timing})
     else:
         setattr(subject, changed, "another")
-    assert since_green(now, now.subjects[0], entries(other), None) is None
+    assert since_green(now, now.subjects[0], last_greens(now, entries(other)), None) is None
 
 
 def test_accepted_record_stands_in(full_record: Record, tmp_path: Path) -> None:
@@ -125,7 +125,7 @@ def test_accepted_record_stands_in(full_record: Record, tmp_path: Path) -> None:
     path = accepted_path(tmp_path / "miniature", "inductor", "cpu-avx2", "float32")
     path.parent.mkdir(parents=True)
     path.write_text(accepted.model_dump_json(), encoding="utf-8")
-    since = since_green(now, now.subjects[0], [], tmp_path)
+    since = since_green(now, now.subjects[0], {}, tmp_path)
     assert since is not None
     assert (since.source, since.changes) == ("accepted record", ["torch: 2.13.0 -> 2.14.0"])
     assert "torch: 2.13.0 -&gt; 2.14.0" in render_html(now, known=Known(baselines=tmp_path))

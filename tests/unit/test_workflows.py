@@ -96,6 +96,25 @@ def test_one_job_sums_up(name: str) -> None:
     assert jobs["all"]["if"].startswith("always()")
 
 
+def test_skipped_gates_are_no_green_check() -> None:
+    """GitHub shows a skipped job as a green check, so that one which another label skips has another name."""
+    job = load(ROOT / ".github" / "workflows" / "gate.yml")["jobs"]["all"]
+    condition = job["if"].removeprefix("always() && ")
+    assert condition.startswith("(")
+    assert job["name"] == f"${{{{ {condition} && 'all gates' || 'no gates' }}}}"
+
+
+def test_issue_ends_with_the_regression() -> None:
+    """The nightly issue is written to after exit code 1, closed after 0, and left alone after any other."""
+    job = load(ROOT / ".github" / "workflows" / "nightly.yml")["jobs"]["issue"]
+    codes = {
+        code: [step["run"] for step in job["steps"] if f"== '{code}'" in step.get("if", "")] for code in (0, 1, 10)
+    }
+    assert [len(found) for found in codes.values()] == [1, 1, 0]
+    assert ("gh issue close" in codes[0][0], "gh issue create" in codes[1][0]) == (True, True)
+    assert job["if"] == "always() && (needs.gate.outputs.code == '1' || needs.gate.outputs.code == '0')"
+
+
 def test_lint_checks_every_workflow() -> None:
     """A workflow that is added is checked."""
     text = (ROOT / "tox.ini").read_text(encoding="utf-8")

@@ -96,21 +96,17 @@ def merge(
 ) -> None:
     """Put the records of all shards into one. The exit code is that of the worst; a missing shard is never green."""
     from nearlossless.history.store import append
-    from nearlossless.merging import MergeError, copy_pictures, read_parts
-    from nearlossless.merging import merge as merge_parts
-    from nearlossless.record import RecordError, write_record
+    from nearlossless.merging import MergeError, merge_reports
+    from nearlossless.record import RecordError
     from nearlossless.report import write_reports
 
     try:
-        parts = read_parts(records)
-        merged = merge_parts(parts)
-        copy_pictures(parts, report_dir)
-        write_record(merged, report_dir)
+        merged = merge_reports(records, report_dir)
         write_reports(merged, report_dir, history=history)
         kept = [append(merged, history)] if history is not None else []
-    except (MergeError, RecordError, OSError) as error:
+    except (MergeError, RecordError, OSError, ValueError) as error:
         raise fail(error) from None
-    typer.echo(f"{len(parts)} shard(s), {len(merged.subjects)} subject(s): {report_dir / 'report.html'}")
+    typer.echo(f"{len(records)} shard(s), {len(merged.subjects)} subject(s): {report_dir / 'report.html'}")
     for path in kept:
         typer.echo(f"history: {path}")
     for lack in merged.lacks:

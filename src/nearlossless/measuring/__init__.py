@@ -6,19 +6,20 @@ from typing import TYPE_CHECKING, Any
 
 from nearlossless.backends import BackendError
 from nearlossless.cases import Case
-from nearlossless.comparison import Draw
 from nearlossless.pipelines.drawing import draw_batch
 from nearlossless.pipelines.requests import Request
 
 if TYPE_CHECKING:
     from PIL import Image
 
+    from nearlossless.comparison import Draw
+
 
 class BaselineError(Exception):
     """The baseline itself cannot be measured: nothing can be compared with it."""
 
 
-def baseline_drawer(pipeline: Any, case: Case) -> Draw:
+def baseline_drawer(pipeline: Any, case: Case) -> "Draw":
     """As `drawer`, for the baseline: what fails there is no fault of a recipe's and raises BaselineError."""
 
     def draw(batch: Sequence[Request]) -> "list[Image.Image]":
@@ -30,6 +31,6 @@ def baseline_drawer(pipeline: Any, case: Case) -> Draw:
     return draw
 
 
-def drawer(pipeline: Any, case: Case) -> Draw:
+def drawer(pipeline: Any, case: Case) -> "Draw":
     """A function that draws batches of a case with a pipeline."""
     return partial(draw_batch, pipeline, case.generation)

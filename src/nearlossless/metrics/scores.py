@@ -1,12 +1,11 @@
 """All that is said of one picture beside another."""
 
+from typing import TYPE_CHECKING
+
 from pydantic import BaseModel, ConfigDict
 
-from nearlossless.metrics.colour import worst_colour_difference
-from nearlossless.metrics.extras import flip, lpips
-from nearlossless.metrics.levels import level_differences
-from nearlossless.metrics.pixels import Pixels
-from nearlossless.metrics.structure import ssim
+if TYPE_CHECKING:
+    from nearlossless.metrics.pixels import Pixels
 
 TileXYWH = tuple[int, int, int, int]
 
@@ -37,13 +36,19 @@ class Scores(BaseModel):
     lpips: float | None = None
 
 
-def compare(obtained: Pixels, expected: Pixels) -> Scores:
+def compare(obtained: "Pixels", expected: "Pixels") -> Scores:
     """
     Every score of two pictures.
 
     Raises:
         ValueError: The sizes differ.
     """
+    # Here, since a record holds scores, too: whoever collects tests or reads records must not wait for numpy.
+    from nearlossless.metrics.colour import worst_colour_difference
+    from nearlossless.metrics.extras import flip, lpips
+    from nearlossless.metrics.levels import level_differences
+    from nearlossless.metrics.structure import ssim
+
     similarity, differences = ssim(obtained, expected, multiscale=True), level_differences(obtained, expected)
     colour_difference, colour_xywh = worst_colour_difference(obtained, expected)
     return Scores(

@@ -22,7 +22,7 @@ from nearlossless.pipelines.compiling import BaselineChanged
 from nearlossless.plugin.beginning import begin
 from nearlossless.plugin.budget import BudgetEnded, check_budget, start_clock
 from nearlossless.plugin.items import baselines_folder, gate_of, is_worker, subject_of
-from nearlossless.plugin.keeping import history_folder, keep
+from nearlossless.plugin.keeping import keep, write_reports
 from nearlossless.plugin.leaving import WorkerDied, gather
 from nearlossless.plugin.options import DEFAULT_REPORT, add_options
 from nearlossless.plugin.stash import (
@@ -204,7 +204,7 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     _count_verdicts(session, run)
     if run.subjects:
         run.exit_status = int(session.exitstatus)
-        run.write(history=history_folder(config), baselines=baselines_folder(config))
+        _write(session, run)
         config.stash[KEPT] = _kept(session, run)
 
 
@@ -220,6 +220,12 @@ def _count_verdicts(session: pytest.Session, run: Run) -> None:
     session.exitstatus = code
 
 
+def _write(session: pytest.Session, run: Run) -> None:
+    if trouble := write_reports(session.config, run):
+        session.config.stash[TROUBLES].append(trouble)
+        session.exitstatus = session.exitstatus or EXIT_UNDECIDED
+
+
 def _kept(session: pytest.Session, run: Run) -> str:
     """Keep the record in the history, if there is one, and return what the terminal says of it."""
     try:
@@ -227,7 +233,7 @@ def _kept(session: pytest.Session, run: Run) -> str:
     except OSError as error:
         session.exitstatus = session.exitstatus or EXIT_UNDECIDED
         run.exit_status = int(session.exitstatus)
-        run.write(history=history_folder(session.config), baselines=baselines_folder(session.config))
+        _write(session, run)
         return f"history: the record could not be kept: {error}"
 
 
@@ -244,7 +250,8 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
         return
     terminalreporter.section("nearlossless")
     print_summary(run.record(), terminalreporter)
-    terminalreporter.write_line(f"report: {run.folder / 'report.html'}")
+    if run.is_written:
+        terminalreporter.write_line(f"report: {run.folder / 'report.html'}")
     if kept := config.stash.get(KEPT, ""):
         terminalreporter.write_line(kept)
     lacking = [record.title for record in run.subjects.values() if record.lacks_thresholds]

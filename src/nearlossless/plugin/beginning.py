@@ -23,7 +23,9 @@ def begin(config: pytest.Config) -> None:
     except ReportInUse as error:
         raise pytest.UsageError(f"--report-dir {error}") from None
     except OSError as error:
-        raise pytest.UsageError(f"--report-dir {run.folder}: cannot be written ({error.strerror})") from None
+        raise pytest.UsageError(
+            f"--report-dir {run.folder}: cannot be written ({error.strerror}); name another folder"
+        ) from None
     prepare_history(config)
     if threading.current_thread() is threading.main_thread():
         # A job that is cancelled or out of time is told so by SIGTERM: like Ctrl-C, it must not lose what was measured.

@@ -1,11 +1,15 @@
 """Which gates a run has, and in which order."""
 
+from collections.abc import Generator
+from contextlib import nullcontext
+
 import pytest
 
 from nearlossless.cases import CaseError
+from nearlossless.collector import collector_paused
 from nearlossless.interpreters import find_interpreter
 from nearlossless.plugin.budget import budget_minutes, by_need, find_needs, unpacked
-from nearlossless.plugin.items import baselines_folder, is_worker, subject_of
+from nearlossless.plugin.items import baselines_folder, has_cases, is_worker, subject_of
 from nearlossless.plugin.shards import take_shard
 from nearlossless.plugin.stash import RANKS, RUN, SELECTION, SELECTION_ERROR
 from nearlossless.plugin.workers import WORKER_INPUT, refuse, tell_groups
@@ -29,13 +33,23 @@ def _subjects(config: pytest.Config) -> list[Subject]:
     return config.stash[SELECTION]
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_collection(session: pytest.Session) -> Generator[None, object, object]:
+    """Tests are made by the thousand and none is dropped: no garbage is looked for among them meanwhile."""
+    with collector_paused() if has_cases(session.config) else nullcontext():
+        return (yield)
+
+
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """One set of gate tests for each selected (case, device, recipe); those on CUDA are marked `gpu`."""
     if "subject" not in metafunc.fixturenames:
         return
+    subjects = _subjects(metafunc.config)
+    if _is_release(metafunc.definition, metafunc.config) or _lacks_stack(metafunc.definition, metafunc.config):
+        subjects = subjects[:1]  # left out below; of a thousand cases pytest would make thousands of tests before
     parameters = [
         pytest.param(subject, id=subject.id, marks=[pytest.mark.gpu] if subject.device == "cuda" else [])
-        for subject in _subjects(metafunc.config)
+        for subject in subjects
     ]
     metafunc.parametrize("subject", parameters, indirect=True, scope="session")
 
@@ -63,8 +77,7 @@ def _select(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Leave what this run is about."""
     if SELECTION_ERROR in config.stash:
         raise pytest.UsageError(config.stash[SELECTION_ERROR])
-    if "release" not in config.getoption("markexpr"):
-        _leave_out_releases(items)
+    _leave_out_releases(config, items)
     _leave_out_other_stacks(config, items)
     _leave_out_other_shards(config, items)
 
@@ -76,22 +89,28 @@ def _place(item: pytest.Item, ranks: dict[str, int]) -> tuple[int, bool]:
     return (ranks[subject.id], "baseline_pipeline" in getattr(item, "fixturenames", ()))
 
 
-def _leave_out_releases(items: list[pytest.Item]) -> None:
+def _is_release(item: pytest.Item, config: pytest.Config) -> bool:
     """Hours of drawing are asked for by name."""
-    kept = [item for item in items if item.get_closest_marker("release") is None]
+    return item.get_closest_marker("release") is not None and "release" not in config.getoption("markexpr")
+
+
+def _lacks_stack(item: pytest.Item, config: pytest.Config) -> bool:
+    """Without another stack, gates that compare with one are none of this run's: neither skipped nor counted."""
+    return "other_stack" in getattr(item, "fixturenames", ()) and config.getoption("against") is None
+
+
+def _leave_out_releases(config: pytest.Config, items: list[pytest.Item]) -> None:
+    kept = [item for item in items if not _is_release(item, config)]
     if items and not kept:
         raise pytest.UsageError("gates marked 'release' run only with -m release")
     items[:] = kept
 
 
 def _leave_out_other_stacks(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Without another stack, gates that compare with one are none of this run's: neither skipped nor counted."""
     against = config.getoption("against")
-    if against is not None:
-        if find_interpreter(against) is None:
-            raise pytest.UsageError(f"--against {against}: is no program that can be run")
-        return
-    kept = [item for item in items if "other_stack" not in getattr(item, "fixturenames", ())]
+    if against is not None and find_interpreter(against) is None:
+        raise pytest.UsageError(f"--against {against}: is no program that can be run")
+    kept = [item for item in items if not _lacks_stack(item, config)]
     if items and not kept:
         raise pytest.UsageError(
             "gates that compare two stacks need --against PYTHON, another environment's interpreter"

@@ -4,12 +4,18 @@ from pathlib import Path
 
 import pytest
 
+from nearlossless.case_files import CASE_FILE
 from nearlossless.selection import Subject
 
 
 def baselines_folder(config: pytest.Config) -> Path:
     """The folder of case folders."""
     return Path(config.getoption("baselines") or config.rootpath / "baselines").absolute()
+
+
+def has_cases(config: pytest.Config) -> bool:
+    """Whether there may be gates at all: another project's tests are collected and spread as without this plugin."""
+    return any(baselines_folder(config).glob(f"*/{CASE_FILE}"))
 
 
 def subject_of(item: pytest.Item) -> Subject | None:

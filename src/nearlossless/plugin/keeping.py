@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 
 from nearlossless.history.store import append
+from nearlossless.plugin.items import baselines_folder
+from nearlossless.record import write_record
 from nearlossless.run import Run
 
 INI, VARIABLE = "nearlossless_history", "NEARLOSSLESS_HISTORY"
@@ -40,7 +42,27 @@ def prepare_history(config: pytest.Config) -> None:
         with tempfile.TemporaryFile(dir=folder):
             pass
     except OSError as error:
-        raise pytest.UsageError(f"--history {folder}: cannot be written ({error.strerror})") from None
+        raise pytest.UsageError(
+            f"--history {folder}: cannot be written ({error.strerror}); name another folder"
+        ) from None
+
+
+def write_reports(config: pytest.Config, run: Run) -> str | None:
+    """
+    Write record and reports; where that is no longer possible, the record alone among temporary files.
+
+    Returns:
+        What went wrong, and where the record is; None if all is well.
+    """
+    try:
+        run.write(history=history_folder(config), baselines=baselines_folder(config))
+    except OSError as error:
+        saved = write_record(run.record(), Path(tempfile.mkdtemp(prefix="nearlossless-")))
+        return (
+            f"--report-dir {run.folder}: cannot be written any more ({error.strerror}); what was measured is in"
+            f" {saved}: nearlossless report {saved} --report-dir DIR"
+        )
+    return None
 
 
 def keep(config: pytest.Config, run: Run) -> str | None:

@@ -18,22 +18,16 @@ from typing import Any
 import pytest
 
 from nearlossless.atomic import write_text
-from nearlossless.case_files import CASE_FILE
 from nearlossless.devices import core_shares, installed_gpus, visible_gpus
 from nearlossless.plugin.beginning import begin
 from nearlossless.plugin.budget import budget_minutes, find_needs, packed, start_clock
-from nearlossless.plugin.items import baselines_folder, group_of, is_worker, subject_of
+from nearlossless.plugin.items import group_of, has_cases, is_worker, subject_of
 from nearlossless.plugin.stash import DEADLINE, DESK, GROUPS, HAS_BEGUN, REFUSED, TOLD
 from nearlossless.progress import Progress
 
 WORKER_INPUT = "nearlossless"
 _REFUSED = "nearlossless_refused"
 _CORES, _VISIBLE = "NEARLOSSLESS_CORES", "CUDA_VISIBLE_DEVICES"
-
-
-def _has_cases(config: pytest.Config) -> bool:
-    """Whether there may be gates at all: another project's tests are spread as xdist does it."""
-    return any(baselines_folder(config).glob(f"*/{CASE_FILE}"))
 
 
 def _gpus() -> list[str]:
@@ -43,7 +37,7 @@ def _gpus() -> list[str]:
 @pytest.hookimpl(optionalhook=True, tryfirst=True)
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int | None:
     """`-n auto`: a worker for each share of the cores, or each visible GPU; xdist decides where there is neither."""
-    if "PYTEST_XDIST_AUTO_NUM_WORKERS" in os.environ or not _has_cases(config):
+    if "PYTEST_XDIST_AUTO_NUM_WORKERS" in os.environ or not has_cases(config):
         return None
     return config.getoption("cpu_shares") or len(_gpus()) or None
 
@@ -51,7 +45,7 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int | None:
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_setupnodes(config: pytest.Config, specs: Sequence[Any]) -> None:
     """Pin each worker in its environment, before its Python starts; one that takes its place is pinned likewise."""
-    if not _has_cases(config):
+    if not has_cases(config):
         return
     gpus = _gpus()
     if len(specs) <= len(gpus):
@@ -106,7 +100,7 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 @pytest.hookimpl(optionalhook=True, tryfirst=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     """All gates of a group on one worker, in the order collected; other tests as xdist deals them out."""
-    if config.getoption("dist") not in {"load", "loadgroup"} or not _has_cases(config):
+    if config.getoption("dist") not in {"load", "loadgroup"} or not has_cases(config):
         return None
     from xdist.scheduler import LoadGroupScheduling
 

@@ -5,16 +5,16 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final, Literal
 
-from pydantic import Field, ValidationError
+from pydantic import Field, TypeAdapter, ValidationError
 
-from nearlossless.atomic import write_text
+from nearlossless.atomic import write_bytes
 from nearlossless.record.part import Part
 from nearlossless.record.shard import Shard
 from nearlossless.record.subject import SubjectRecord
 
 SCHEMA_VERSION: Final = 1
 RECORD_FILE = "record.json"
-LARGEST_RECORD = 1 << 26
+LARGEST_RECORD = 1 << 27  # bytes: 10,000 subjects without pictures take 100 MB
 LONGEST_VERSION = 40  # characters of it that a message quotes
 
 
@@ -37,6 +37,9 @@ class Record(Part):
     lacks: list[str] = Field(default_factory=list)  # what was to be in it and is not, as a missing shard
 
 
+_AS_JSON = TypeAdapter(Record)  # unlike a model's own method it writes bytes: no copies of a large record as text
+
+
 def now() -> str:
     """The time in UTC, to the second."""
     return datetime.now(UTC).isoformat(timespec="seconds")
@@ -45,7 +48,7 @@ def now() -> str:
 def write_record(record: Record, folder: Path) -> Path:
     """Write `record.json` into a report folder."""
     path = folder / RECORD_FILE
-    write_text(path, record.model_dump_json(indent=1) + "\n")
+    write_bytes(path, _AS_JSON.dump_json(record, indent=1) + b"\n")
     return path
 
 

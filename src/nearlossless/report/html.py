@@ -14,7 +14,7 @@ from nearlossless.report.noise import FLOOR_HEADINGS, floor_rows
 from nearlossless.report.plots import WITHOUT_MATPLOTLIB, plots
 from nearlossless.report.scores import CHAOS, SCORE_HEADINGS, passed_checks, score_rows, summary_line
 from nearlossless.report.shapes import REQUEST_HEADINGS, request_rows
-from nearlossless.report.since import NO_GREEN, since_green
+from nearlossless.report.since import NO_GREEN, Greens, last_greens, since_green
 from nearlossless.report.stacks import STACK_HEADINGS, stack_lines, stack_rows
 from nearlossless.report.starts import START_HEADINGS, start_rows
 from nearlossless.report.table import HEADINGS
@@ -56,7 +56,8 @@ def render_html(record: Record, folder: Path | None = None, known: Known = NOTHI
         known: For what changed since the last green run, and for figures over time.
     """
     verdicts = listed(record)
-    views = _bounded([_view(record, number, known) for number in range(len(record.subjects))])
+    greens = last_greens(record, known.history)
+    views = _bounded([_view(record, number, greens, known.baselines) for number in range(len(record.subjects))])
     files = [file for view in views for file in _files(view)]
     page: str = template("report.html.jinja").render(
         inlined=inlined(),
@@ -80,7 +81,7 @@ def render_html(record: Record, folder: Path | None = None, known: Known = NOTHI
     return page
 
 
-def _view(record: Record, number: int, known: Known) -> dict[str, Any]:
+def _view(record: Record, number: int, greens: Greens, baselines: Path | None) -> dict[str, Any]:
     subject = record.subjects[number]
     pictures = sorted(subject.pictures, key=_likeness)
     return {
@@ -88,7 +89,7 @@ def _view(record: Record, number: int, known: Known) -> dict[str, Any]:
         "anchor": subject_anchor(number),
         "hardware": subject.fingerprint.picture.hardware if subject.fingerprint else subject.device,
         "redness": min((REDNESS.index(verdict.outcome) for verdict in subject.verdicts), default=len(REDNESS)),
-        "since": since_green(record, subject, known.history, known.baselines),
+        "since": since_green(record, subject, greens, baselines),
         "starts": start_rows(subject),
         "parity": [(step.step + 1, *_parity_cells(step)) for step in subject.parity.steps],
         "blocks": [(name, *_parity_cells(block)) for name, block in subject.parity.blocks.items()],
@@ -125,10 +126,10 @@ def _with_plots(views: list[dict[str, Any]], known: Known) -> list[dict[str, Any
     """Plots of the reddest subjects; a sentence where there are none."""
     from markupsafe import Markup
 
-    reddest = sorted(views, key=lambda view: view["redness"])[:MOST_PLOTTED]
+    reddest = {view["anchor"] for view in sorted(views, key=lambda view: view["redness"])[:MOST_PLOTTED]}
     for view in views:
         view["plots"], view["plots_problem"] = [], ""
-        if view not in reddest:
+        if view["anchor"] not in reddest:
             view["plots_problem"] = f"Plots are drawn of the {MOST_PLOTTED} reddest recipes only."
             continue
         try:

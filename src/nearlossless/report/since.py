@@ -1,6 +1,6 @@
 """What changed since a recipe was last green: in the stack, the device's settings, the environment and the commit."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,6 +10,8 @@ from nearlossless.history.tracks import differences
 from nearlossless.record import Record, RecordError, read_record
 from nearlossless.record.subject import SubjectRecord
 
+Key = tuple[str, str]  # title of a subject, and its hardware
+Greens = Mapping[Key, tuple[Record, SubjectRecord]]
 _GREEN = {"PASS", "NOT_APPLICABLE"}
 NO_GREEN = "No green run of this case, recipe and GPU is known: keep records with --history, or accept one."
 
@@ -43,24 +45,37 @@ def changes(old: Record, old_subject: SubjectRecord, new: Record, new_subject: S
     return list(dict.fromkeys(found))
 
 
-def since_green(
-    record: Record, subject: SubjectRecord, history: Sequence[Entry], baselines: Path | None
-) -> Since | None:
+def last_greens(record: Record, history: Sequence[Entry]) -> Greens:
     """
-    The newest green run of the same case, recipe and GPU before this one, and what changed.
+    Of each case, recipe and GPU the newest green run before this one.
+
+    Args:
+        record: This run.
+        history: Kept records, oldest first.
+    """
+    return {
+        key: (entry.record, subject)
+        for entry in history
+        if entry.record.started < record.started
+        for subject in entry.record.subjects
+        if (key := _key(subject)) is not None and is_green(subject)
+    }
+
+
+def since_green(record: Record, subject: SubjectRecord, greens: Greens, baselines: Path | None) -> Since | None:
+    """
+    The last green run of a subject, and what changed.
 
     Args:
         record: This run.
         subject: Of this run.
-        history: Kept records, oldest first.
+        greens: The green runs before it.
         baselines: Folder of cases, whose accepted record stands in where the history has none.
     """
-    for entry in reversed(history):
-        if entry.record.started < record.started:
-            for other in entry.record.subjects:
-                if _is_same(other, subject) and is_green(other):
-                    found = changes(entry.record, other, record, subject)
-                    return Since(started=entry.record.started, source="history", changes=found)
+    key = _key(subject)
+    if key is not None and key in greens:
+        old, other = greens[key]
+        return Since(started=old.started, source="history", changes=changes(old, other, record, subject))
     return _since_accepted(record, subject, baselines) if baselines is not None else None
 
 
@@ -74,13 +89,11 @@ def _since_accepted(record: Record, subject: SubjectRecord, baselines: Path) -> 
     except RecordError:
         return None
     for other in accepted.subjects:
-        if _is_same(other, subject):
+        if _key(other) == _key(subject):
             found = changes(accepted, other, record, subject)
             return Since(started=accepted.started, source="accepted record", changes=found)
     return None
 
 
-def _is_same(a: SubjectRecord, b: SubjectRecord) -> bool:
-    if a.fingerprint is None or b.fingerprint is None:
-        return False
-    return a.title == b.title and a.fingerprint.picture.hardware == b.fingerprint.picture.hardware
+def _key(subject: SubjectRecord) -> Key | None:
+    return (subject.title, subject.fingerprint.picture.hardware) if subject.fingerprint is not None else None
