@@ -168,6 +168,17 @@ def test_command_writes_the_whole_run(make_part: MakePart, tmp_path: Path) -> No
     assert [entry.record for entry in newest(tmp_path / "kept", 5).entries] == [written]
 
 
+def test_report_puts_shards_together(make_part: MakePart, tmp_path: Path) -> None:
+    """`nearlossless report` of several shards is a merge with its exit code, and asks where it is to go."""
+    folders = [str(make_part(number, of=3).source) for number in (1, 2)]
+    done = CliRunner().invoke(app, ["report", *folders, "--report-dir", str(tmp_path / "merged")])
+    assert done.exit_code == EXIT_UNDECIDED, done.output
+    assert "shard 3/3 is missing" in done.output
+    assert len(read_record(tmp_path / "merged" / RECORD_FILE).subjects) == 2
+    untold = CliRunner().invoke(app, ["report", *folders])
+    assert (untold.exit_code, "--report-dir" in untold.output) == (2, True)
+
+
 def test_command_tells_what_is_missing(make_part: MakePart, tmp_path: Path) -> None:
     """A shard that is not there is named, and its absence is the exit code."""
     done = CliRunner().invoke(app, ["merge", str(make_part(1).source), "--report-dir", str(tmp_path / "merged")])

@@ -3,7 +3,7 @@
 import shutil
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 
@@ -12,6 +12,10 @@ from nearlossless.failing import fail
 
 Store = Annotated[Path, typer.Option(metavar="DIR", help="Folder that pytest's --history was given.")]
 FigureNames = Annotated[list[str], typer.Option("--figure", metavar="NAME", help="Only this figure; repeatable.")]
+MOST_RECORDS = (
+    "one record is written again, two are compared: give one or two, and --benchmark-json with one only; more are"
+    " merged where all are shards of a run"
+)
 Gpu = Annotated[str | None, typer.Option(help="Only devices with this in their name or UUID.")]
 Runs = Annotated[int, typer.Option("--runs", min=1, help="Only the newest so many.")]
 Plot = Annotated[Path | None, typer.Option(metavar="FILE", help="Also draw the figures: .png, .svg or .pdf.")]
@@ -43,7 +47,8 @@ def history(
 
 def report(
     records: Annotated[
-        list[Path], typer.Argument(help="A record.json, a kept record of a store, or a report folder; two to compare.")
+        list[Path],
+        typer.Argument(help="A record.json, a kept record of a store, or a report folder; two, or shards."),
     ],
     report_dir: Annotated[
         Path | None,
@@ -57,19 +62,21 @@ def report(
     ] = None,
     baselines: Baselines = Path("baselines"),
 ) -> None:
-    """Print a record, write its reports again, or its latency samples for pytest-benchmark; compare two records."""
+    """Print a record, write its reports or latency samples again; compare two records; merge shards as `merge` does."""
     from nearlossless.record import RECORD_FILE, RecordError, read_record
     from nearlossless.report import write_beside, write_reports
     from nearlossless.report.benchmark import BenchmarkError, write_benchmark_json
     from nearlossless.report.beside import render_beside
     from nearlossless.report.console import WIDEST, render_console
 
-    if len(records) > 2 or (len(records) == 2 and benchmark_json is not None):
-        raise fail("one record is written again, two are compared: give one or two, and --benchmark-json with one only")
     colour = sys.stdout.isatty()
     try:
         paths = [record / RECORD_FILE if record.is_dir() else record for record in records]
         found = [read_record(path) for path in paths]
+        if len(found) > 1 and all(record.shard is not None for record in found):
+            _merge_shards(records, report_dir)
+        if len(found) > 2 or (len(found) == 2 and benchmark_json is not None):
+            raise fail(MOST_RECORDS)
         if len(found) == 2:
             typer.echo(render_beside(found[0], found[1], colour=colour))
         elif report_dir is None and benchmark_json is None:
@@ -87,13 +94,19 @@ def report(
         raise fail(error) from None
 
 
+def _merge_shards(records: list[Path], report_dir: Path | None) -> NoReturn:
+    if report_dir is None:
+        raise fail("these are shards of a run: --report-dir says where the whole run's report goes")
+    merge(records, report_dir)
+
+
 def merge(
     records: Annotated[list[Path], typer.Argument(help="The report folder, or record.json, of every shard.")],
     report_dir: Annotated[Path, typer.Option(metavar="DIR", help="Where the whole run's report goes.")],
     history: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Also keep the whole run's record in this folder.")
     ] = None,
-) -> None:
+) -> NoReturn:
     """Put the records of all shards into one. The exit code is that of the worst; a missing shard is never green."""
     from nearlossless.history.store import append
     from nearlossless.merging import MergeError, merge_reports
