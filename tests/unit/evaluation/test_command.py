@@ -79,8 +79,7 @@ def test_stopped_run_goes_on_where_it_was(
         stderr=subprocess.PIPE,
         text=True,
     ) as process:
-        finished = tmp_path / "results" / "finished"
-        while process.poll() is None and not (finished.is_dir() and len(list(finished.glob("*.parquet"))) >= 2):
+        while process.poll() is None and len(list(results_in(tmp_path / "results"))) < 2:
             pass
         process.send_signal(signal.SIGTERM)
         _, told = process.communicate()
