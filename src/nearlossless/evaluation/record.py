@@ -9,6 +9,7 @@ from nearlossless.atomic import write_text
 from nearlossless.evaluation.bands import SetBand
 from nearlossless.record.part import Part
 from nearlossless.record.verdicts import VerdictRecord
+from nearlossless.thresholds import Band
 
 SCHEMA_VERSION: Final = 1
 RECORD_FILE = "evaluation.json"
@@ -32,6 +33,7 @@ class WorstPrompt(Part):
     status: str
     problem: str | None
     worst_tile_ssim: float | None
+    worst_tile_xywh: tuple[int, int, int, int] | None
     psnr_db: float | None
     colour_difference: float | None
     clip_drop: float | None
@@ -62,6 +64,8 @@ class EvaluationRecord(Part):
     case: str
     recipe: str
     device: str
+    width: int
+    height: int
     prompts_source: str
     prompts_sha256: str
     prompts: int
@@ -69,6 +73,8 @@ class EvaluationRecord(Part):
     stopped_early: bool
     verdict: VerdictRecord
     band: SetBand
+    live: Band  # of single pictures, as `max_clip_drop`
+    max_clip_drop: float | None
     alpha: float
     baseline_clip: Mean | None = None
     compiled_clip: Mean | None = None

@@ -50,8 +50,8 @@ def test_same_pipelines_pass_and_a_second_call_draws_nothing(run: Any, tmp_path:
     assert record["distances"]["cmmd"] == 0
     assert len(record["worst"]) == 10
     page = (tmp_path / "results" / "report.html").read_text(encoding="utf-8")
-    assert page.count("<svg") == 3
-    assert all(prompt["baseline_file"] in page for prompt in record["worst"])
+    assert page.count('<figure class="plot"><svg') == 3
+    assert all(f'<a href="{prompt["baseline_file"]}" data-kind="baseline">' in page for prompt in record["worst"])
     code, _, again = run("same")
     assert (code, again["pace"]["prompts"]) == (0, 0)
     assert again["results_sha256"] == record["results_sha256"]
