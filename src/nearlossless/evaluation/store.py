@@ -82,20 +82,26 @@ class Store:
             strangers = [found.name for found in self.folder.iterdir() if found.name != ".lock"]
             if strangers:
                 raise CaseError(f"{self.folder}: is not empty and no evaluation's; choose another with --results")
-            write_text(path, self._identity.model_dump_json(indent=1) + "\n")
+            self._write_run()
             return
         try:
             former = RunIdentity.model_validate_json(path.read_bytes())
         except ValidationError as error:
             raise CaseError(f"{path}: cannot be read: {error.errors()[0]['msg']}") from None
-        if changed := self._identity.differences(former):
+        changed = self._identity.differences(former)
+        if changed and next(self.finished(), None) is None:  # nothing to be lost, as where no pipeline could be built
+            self._write_run()
+        elif changed:
             raise CaseError(
                 f"{self.folder}: holds the results of another run, which cannot be gone on with:\n  "
                 + "\n  ".join(changed)
                 + "\n  choose another folder with --results, or remove this one to start anew"
             )
-        if self._identity.picture is None:
+        elif self._identity.picture is None:
             self._identity = former
+
+    def _write_run(self) -> None:
+        write_text(self.folder / RUN_FILE, self._identity.model_dump_json(indent=1) + "\n")
 
     def confirm(self, picture: dict[str, Any], stack: dict[str, str]) -> None:
         """
@@ -107,7 +113,7 @@ class Store:
         former = self._identity
         self._identity = former.model_copy(update={"picture": picture, "stack": stack})
         self._check_run()
-        write_text(self.folder / RUN_FILE, self._identity.model_dump_json(indent=1) + "\n")
+        self._write_run()
 
     def _find_finished(self) -> Iterator[Rank]:
         for result in self.finished():

@@ -144,10 +144,22 @@ def test_folder_of_another_run_is_refused(
         assert store.count == 1
 
 
-def test_other_hardware_or_software_is_refused(tmp_path: Path) -> None:
+def test_folder_without_results_is_anybody_s(tmp_path: Path, make_result: MakeResult) -> None:
+    """A run that ended before its first result, for want of a worker say, binds nobody."""
+    with Store(tmp_path, identity(threads=64)) as store:
+        store.confirm({"hardware": "cpu-avx2"}, {})
+    with Store(tmp_path, identity()) as store:
+        store.confirm({"hardware": "cpu-avx512"}, {})
+        store.add(Drawn(result=make_result(0), pictures={}))
+    with pytest.raises(CaseError, match="threads: 1 -> 64"):
+        Store(tmp_path, identity(threads=64))
+
+
+def test_other_hardware_or_software_is_refused(tmp_path: Path, make_result: MakeResult) -> None:
     """What the pipelines turn out to be belongs to the run."""
     with Store(tmp_path, identity()) as store:
         store.confirm({"hardware": "cpu-avx2"}, {"torch": "2.13"})
+        store.add(Drawn(result=make_result(0), pictures={}))
     with Store(tmp_path, identity()) as store:
         store.confirm({"hardware": "cpu-avx2"}, {"torch": "2.13"})
         with pytest.raises(CaseError, match=r"picture.hardware: cpu-avx2 -> cpu-avx512"):
