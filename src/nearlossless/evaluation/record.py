@@ -13,6 +13,7 @@ from nearlossless.thresholds import Band
 
 SCHEMA_VERSION: Final = 1
 RECORD_FILE = "evaluation.json"
+PAGE_FILE = "report.html"
 
 
 class Mean(Part):
@@ -90,6 +91,11 @@ class EvaluationRecord(Part):
     pace: PaceRecord
     picture: dict[str, Any]
     stack: dict[str, str]
+
+
+def folder_in_report(report: Path, case: str, device: str, recipe: str) -> Path:
+    """Where a report folder holds the results of an evaluation that ran from pytest."""
+    return report / "evaluation" / f"{case}-{device}-{recipe}"
 
 
 def write_evaluation(record: EvaluationRecord, folder: Path) -> Path:

@@ -7,12 +7,11 @@ from typing import Any
 
 from nearlossless.atomic import write_text
 from nearlossless.evaluation.judging import CLIP_DROP, MOST_DROP, SHARE_OFF, distance_title
-from nearlossless.evaluation.record import EvaluationRecord, Mean
+from nearlossless.evaluation.record import PAGE_FILE, EvaluationRecord, Mean
 from nearlossless.report.console import render_cells
 from nearlossless.report.templating import inlined, template
 from nearlossless.report.thumbnails import thumbnails
 
-PAGE = "report.html"
 HEADINGS = ("figure", "value", "required", "interval")
 Row = tuple[str, str, str, str]
 
@@ -101,7 +100,7 @@ def write_evaluation_page(record: EvaluationRecord, folder: Path) -> Path:
         plots=_plots(record, folder),
         thumbnails=thumbnails(folder, files),
     )
-    path = folder / PAGE
+    path = folder / PAGE_FILE
     write_text(path, page)
     return path
 
