@@ -89,7 +89,7 @@ def _speed(found: dict[str, Any]) -> list[str]:
             " rounds: in each, both draw the same prompts with the same pipelines, one right after the other and every"
             " other time in the other order, so that what slows the machine for minutes slows both; the medians above"
             " are of each way alone. The engine starts from an empty results folder in each round: the first ten"
-            " prompts, which keep their pictures for the time being, are a larger part than of thousands."
+            " prompts, whose pictures are all kept at first, are a larger part of it than of thousands."
         ),
     ]
 
