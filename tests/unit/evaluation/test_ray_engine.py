@@ -102,13 +102,19 @@ def test_deaths_of_workers_and_of_a_node_lose_and_repeat_nothing_else(
 
 
 def test_worker_that_cannot_build_ends_the_run(cluster: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """One that dies again and again before its first prompt is waited for as long as a start may take."""
+    """
+    One that dies again and again before its first prompt is waited for as long as a start may take.
+
+    That more are wanted than there is room for is told.
+    """
     (tmp_path / DEADLY_AT_START).touch()
-    engine = light_engine(cluster, tmp_path, [], monkeypatch)
-    engine._limit_s = 5
+    told: list[str] = []
+    engine = light_engine(cluster, tmp_path, told, monkeypatch)
+    engine._limit_s, engine._wanted = 5, 3
     with pytest.raises(BackendUnavailable, match="none was ready within 5 s"):
         engine.start()
     engine.close()
+    assert any("there is room for 2 now" in line for line in told)
 
 
 def by_prompt(folder: Path) -> dict[str, PromptResult]:
