@@ -39,7 +39,9 @@ def test_set_is_judged_and_kept(run: InnerRun) -> None:
     failed = run.verdict("evaluation", "damaged")
     assert failed.outcome == "REGRESSION"
     assert "share of prompts off: obtained 1" in failed.reason
-    assert (run.report / "evaluation" / "mini-cpu-damaged" / "report.html").is_file()
+    page = "evaluation/mini-cpu-damaged/report.html"
+    assert (run.report / page).is_file()
+    assert f'<a href="{page}">' in (run.report / "report.html").read_text(encoding="utf-8")
 
 
 def test_only_the_release_gate_ran(run: InnerRun) -> None:

@@ -116,7 +116,7 @@ def test_whole_path_of_an_import_is_absolute(file: str) -> None:
         (("evidence", "slowdown", "accepted", "quiet"), (*HEAVY, "pytest")),
         (("evaluation.judging", "evaluation.prompts", "evaluation.sampling"), (*HEAVY, "pytest", "pyarrow", "ray")),
         (
-            ("evaluation.command", "evaluation.ray_engine", "evaluation.plots", "report.evaluation"),
+            ("evaluation.command", "evaluation.ray_engine", "report.plots.distributions", "report.evaluation"),
             ("torch", "diffusers", "transformers", "pyarrow", "ray", "matplotlib"),
         ),
     ],

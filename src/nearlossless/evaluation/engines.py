@@ -5,7 +5,7 @@ from contextlib import AbstractContextManager, contextmanager
 from typing import Protocol
 
 from nearlossless.environment import Fingerprint
-from nearlossless.evaluation.pairs import PairDrawer
+from nearlossless.evaluation.pairs import DeviceLost, PairDrawer
 from nearlossless.evaluation.prompts import Prompt
 from nearlossless.evaluation.results import Drawn
 from nearlossless.evaluation.store import Store
@@ -55,6 +55,8 @@ class LocalEngine:
         try:
             with self._settings():
                 return drawer.draw(prompt, store.cut)
+        except DeviceLost:
+            raise  # as if the process had died of it
         except BaseException:
             store.give_up_attempt(prompt)
             raise

@@ -38,7 +38,11 @@ def columns(results: Iterable[PromptResult]) -> dict[str, np.ndarray]:
 
 
 def quantiles(found: dict[str, np.ndarray]) -> dict[str, dict[str, float]]:
-    """The figure that so large a share of the prompts does not reach, or exceeds: `{"1 %": 0.97}`."""
+    """
+    The figure that so large a share of the prompts does not reach, or exceeds: `{"1 %": 0.97}`.
+
+    A share of less than one prompt is left out: the single worst is chance.
+    """
     told: dict[str, dict[str, float]] = {}
     for name, values in found.items():
         known = values[~np.isnan(values)]
@@ -50,6 +54,7 @@ def quantiles(found: dict[str, np.ndarray]) -> dict[str, dict[str, float]]:
                 np.quantile(known, share if low_is_bad else 1 - share, method="lower" if low_is_bad else "higher")
             )
             for share in QUANTILES
+            if share * len(known) >= 1
         }
     return told
 

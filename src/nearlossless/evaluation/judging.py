@@ -194,12 +194,17 @@ class Judge:
             kind, _, distance = name.partition("_")
             if limit is None or distance in SAMPLED:
                 continue
-            title = distance.replace("reference_", "reference ").upper().replace("REFERENCE", "reference")
+            title = distance_title(distance)
             if self.count < self.total:
                 checks.append(found(title, Outcome.INCONCLUSIVE, f"judged when all {self.total} prompts are drawn"))
             else:
                 checks.append((at_least if kind == "min" else at_most)(title, distances.get(distance), limit))
         return checks
+
+
+def distance_title(name: str) -> str:
+    """As a reader knows it: `reference_kid` is `reference KID`."""
+    return " ".join(word if word in ("baseline", "reference") else word.upper() for word in name.split("_"))
 
 
 def _named(result: PromptResult) -> str:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from nearlossless.backends import BackendError
+from nearlossless.backends import BackendError, BackendUnavailable
 from nearlossless.baselines import encode_png
 from nearlossless.cases import Case, CaseError
 from nearlossless.comparison import tripped
@@ -32,6 +32,10 @@ Pictures = dict[str, "Image.Image"]
 BASELINE, RECIPE = "baseline", "recipe"
 
 
+class DeviceLost(BackendUnavailable):
+    """A prompt left a GPU on which nothing can be computed any more: its process has died of it, but for the name."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PairDrawer:
     """Both pipelines of a case on one device, and what reads their pictures."""
@@ -51,6 +55,9 @@ class PairDrawer:
         Args:
             prompt: What is drawn.
             cut: Pictures are kept of a prompt that is no better than this; None keeps them all.
+
+        Raises:
+            DeviceLost: Every prompt after this one would fail too, through no fault of its own.
         """
         generation = self.case.generation
         request = Request(prompt.text, prompt.seed, generation.height, generation.width, generation.steps)
@@ -60,6 +67,9 @@ class PairDrawer:
                 pictures[BASELINE] = draw(self.baseline, generation, request)
                 pictures[RECIPE] = draw(self.compiled, generation, request)
         except BackendError as error:
+            if not _gpu_computes():
+                problem = f"the GPU computes nothing any more since prompt {prompt.number}: {error}"
+                raise DeviceLost(f"{problem}; results so far are kept, the same command goes on") from None
             status = Status.RECIPE_FAILED if pictures else Status.BASELINE_FAILED
             result = unfinished(prompt, status, str(error))
         else:
@@ -91,6 +101,18 @@ class PairDrawer:
             networks = packed(self.network(live)), packed(self.network(obtained))
             result = replace(result, baseline_network=networks[0], compiled_network=networks[1])
         return result
+
+
+def _gpu_computes() -> bool:
+    """Whether the GPU still does, if one is in use: an illegal access ends all that a process can do there."""
+    import torch
+
+    try:
+        if torch.cuda.is_initialized():
+            torch.cuda.synchronize()
+    except RuntimeError:
+        return False
+    return True
 
 
 def packed(features_D: np.ndarray) -> bytes:

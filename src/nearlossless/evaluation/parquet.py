@@ -54,17 +54,20 @@ def to_parquet(results: Sequence[PromptResult]) -> bytes:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    rows = [
-        {**{name: getattr(result, name) for name in result.__slots__}, "scores": _dumped(result.scores)}
-        for result in results
-    ]
+    table = pa.Table.from_pylist([_row(result) for result in results], schema=_schema())
     buffer = io.BytesIO()
-    pq.write_table(pa.Table.from_pylist(rows, schema=_schema()), buffer, compression="zstd", use_dictionary=False)
+    pq.write_table(table, buffer, compression="zstd", use_dictionary=False)
     return buffer.getvalue()
 
 
-def _dumped(scores: Scores | None) -> dict[str, Any] | None:
-    return None if scores is None else scores.model_dump()
+def _row(result: PromptResult) -> dict[str, Any]:
+    scores = None if result.scores is None else result.scores.model_dump()
+    return {**{name: getattr(result, name) for name in result.__slots__}, "scores": scores}
+
+
+def _result(row: dict[str, Any]) -> PromptResult:
+    scores = None if row["scores"] is None else Scores.model_validate(row["scores"])
+    return PromptResult(**{**row, "status": Status(row["status"]), "scores": scores})
 
 
 def from_parquet(path: Path, *, with_features: bool = False) -> Iterator[PromptResult]:
@@ -86,6 +89,20 @@ def from_parquet(path: Path, *, with_features: bool = False) -> Iterator[PromptR
         rows = pq.ParquetFile(path).read(columns=names).to_pylist()
     except (pa.ArrowException, OSError) as error:
         raise ValueError(f"{path}: is no file of results: {error}") from None
-    for row in rows:
-        scores = Scores.model_validate(row.pop("scores")) if row["scores"] is not None else row.pop("scores")
-        yield PromptResult(**{**row, "status": Status(row["status"])}, scores=scores)
+    yield from map(_result, rows)
+
+
+def to_message(result: PromptResult) -> bytes:
+    """A single row as Arrow sends it: a tenth of the work of a Parquet file of one row."""
+    import pyarrow as pa
+
+    row: bytes = pa.RecordBatch.from_pylist([_row(result)], schema=_schema()).serialize().to_pybytes()
+    return row
+
+
+def from_message(row: bytes) -> PromptResult:
+    """What `to_message` made."""
+    import pyarrow as pa
+
+    (found,) = pa.ipc.read_record_batch(pa.py_buffer(row), _schema()).to_pylist()
+    return _result(found)

@@ -48,8 +48,8 @@ def read_prompts(source: str, *, first_seed: int) -> PromptSet:
     is then a sample of all of it.
 
     Args:
-        source: A file that ends in .jsonl, .ndjson or .tsv, with `prompt` or `caption` and perhaps `seed` for each
-            prompt; or `miniature:held-out`.
+        source: A file that ends in .jsonl, .ndjson or .tsv, with `prompt` or `caption` and perhaps `seed` and
+            `id` for each prompt; or `miniature:held-out`.
         first_seed: Of the initial latents of the file's first prompt without a seed of its own; each later one's is one
             higher.
 
@@ -73,14 +73,22 @@ def _rows(path: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:
     if suffix not in (*_JSON_LINES, ".tsv"):
         raise CaseError(f"{path}: prompts are read from {', '.join(_JSON_LINES)} (JSON Lines), .tsv or '{HELD_OUT}'")
     try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            yield from _json_rows(path, file) if suffix in _JSON_LINES else _tab_rows(path, file)
+        with path.open("rb") as file:
+            lines = _decoded(path, file)
+            yield from _json_rows(path, lines) if suffix in _JSON_LINES else _tab_rows(path, lines)
     except OSError as error:
         raise CaseError(f"{path}: cannot be read ({error.strerror})") from None
-    except UnicodeDecodeError as error:
-        raise CaseError(f"{path}: is not UTF-8 ({error.reason} at byte {error.start} of a block)") from None
     except csv.Error as error:
         raise CaseError(f"{path}: is not tab-separated: {error}") from None
+
+
+def _decoded(path: Path, lines: Iterable[bytes]) -> Iterator[str]:
+    """Line by line, so that the one which is not UTF-8 can be named."""
+    for number, line in enumerate(lines, 1):
+        try:
+            yield line.decode("utf-8-sig" if number == 1 else "utf-8")
+        except UnicodeDecodeError as error:
+            raise CaseError(f"{path}, line {number}: is not UTF-8 ({error.reason} at byte {error.start})") from None
 
 
 def _json_rows(path: Path, lines: Iterable[str]) -> Iterator[tuple[int, Mapping[str, Any]]]:
@@ -110,7 +118,11 @@ def _tab_rows(path: Path, lines: Iterable[str]) -> Iterator[tuple[int, Mapping[s
 def _checked(
     source: str, rows: Iterable[tuple[int, Mapping[str, Any]]], first_seed: int
 ) -> Iterator[tuple[int, str, int]]:
-    """Line, text and seed of each prompt; two that would be drawn alike are an error."""
+    """
+    Line, text and seed of each prompt; the same one twice is an error.
+
+    Lists of captions of many pictures hold the same words more than once (MLPerf's 28 times), told apart by their `id`.
+    """
     seen: dict[bytes, int] = {}
     for place, (line, row) in enumerate(rows):
         where = f"{source}, line {line}"
@@ -121,10 +133,14 @@ def _checked(
             raise CaseError(f"{where}: the prompt is empty")
         if len(text) > MOST_CHARACTERS:
             raise CaseError(f"{where}: the prompt has {len(text)} characters, at most {MOST_CHARACTERS} are drawn")
+        if any("\ud800" <= character <= "\udfff" for character in text):
+            raise CaseError(f"{where}: the prompt is not UTF-8: it holds half of a character, a lone surrogate")
         own_seed = _seed(row.get("seed"), where)
-        key = hashlib.sha256(f"{own_seed} {text}".encode()).digest()
+        key = hashlib.sha256(json.dumps([own_seed, row.get("id"), text]).encode()).digest()
         if key in seen:
-            raise CaseError(f"{where}: the same prompt stands in line {seen[key]}: give each a 'seed', or remove one")
+            raise CaseError(
+                f"{where}: the same prompt stands in line {seen[key]}: give each its own 'seed' or 'id', or remove one"
+            )
         seen[key] = line
         yield line, text, (first_seed + place) % _MOST_SEED if own_seed is None else own_seed
 

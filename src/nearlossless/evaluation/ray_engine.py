@@ -56,7 +56,8 @@ class RayEngine:
             CaseError, BackendError, BaselineError, BaselineChanged: As `build_drawer`.
         """
         self._join()
-        self.workers = self._room()
+        room = self._room()
+        self.workers = self._wanted or room
         actor_class = self._ray.remote(Worker).options(
             num_cpus=self._job.threads,
             num_gpus=1 if self._job.device == "cuda" else 0,
@@ -65,7 +66,8 @@ class RayEngine:
         )
         for _ in range(self.workers):
             self._build(actor_class.remote(self._job.model_dump_json()))
-        self._progress.say(f"ray: {self.workers} worker(s) build their pipelines")
+        later = f"; there is room for {room} now, the others start when there is more" if self.workers > room else ""
+        self._progress.say(f"ray: {self.workers} worker(s) build their pipelines{later}")
         while self._fingerprint is None:
             self._look()
         return self._fingerprint
@@ -90,7 +92,7 @@ class RayEngine:
             signal.signal(signal.SIGTERM, former or signal.SIG_DFL)  # Ray takes it for itself
 
     def _room(self) -> int:
-        """How many workers are to be started: as many as asked for, or as fit on the nodes."""
+        """How many workers fit on the nodes."""
         nodes = [node["Resources"] for node in self._ray.nodes() if node["Alive"]]
         needs = {"CPU": float(self._job.threads), **({"GPU": 1.0} if self._job.device == "cuda" else {})}
         room = sum(min(int(node.get(name, 0.0) // amount) for name, amount in needs.items()) for node in nodes)
@@ -98,7 +100,7 @@ class RayEngine:
             has = "; ".join(", ".join(f"{node.get(name, 0.0):g} {name}" for name in needs) for node in nodes)
             wants = ", ".join(f"{amount:g} {name}" for name, amount in needs.items())
             raise BackendUnavailable(f"no worker available: one needs {wants}, the cluster's nodes have {has}")
-        return room if self._wanted is None else self._wanted
+        return room
 
     def _build(self, actor: Any) -> None:
         """Have an actor build its pipelines, wherever Ray starts it."""

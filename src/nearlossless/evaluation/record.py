@@ -9,9 +9,11 @@ from nearlossless.atomic import write_text
 from nearlossless.evaluation.bands import SetBand
 from nearlossless.record.part import Part
 from nearlossless.record.verdicts import VerdictRecord
+from nearlossless.thresholds import Band
 
 SCHEMA_VERSION: Final = 1
 RECORD_FILE = "evaluation.json"
+PAGE_FILE = "report.html"
 
 
 class Mean(Part):
@@ -32,6 +34,7 @@ class WorstPrompt(Part):
     status: str
     problem: str | None
     worst_tile_ssim: float | None
+    worst_tile_xywh: tuple[int, int, int, int] | None
     psnr_db: float | None
     colour_difference: float | None
     clip_drop: float | None
@@ -62,6 +65,8 @@ class EvaluationRecord(Part):
     case: str
     recipe: str
     device: str
+    width: int
+    height: int
     prompts_source: str
     prompts_sha256: str
     prompts: int
@@ -69,6 +74,8 @@ class EvaluationRecord(Part):
     stopped_early: bool
     verdict: VerdictRecord
     band: SetBand
+    live: Band  # of single pictures, as `max_clip_drop`
+    max_clip_drop: float | None
     alpha: float
     baseline_clip: Mean | None = None
     compiled_clip: Mean | None = None
@@ -84,6 +91,11 @@ class EvaluationRecord(Part):
     pace: PaceRecord
     picture: dict[str, Any]
     stack: dict[str, str]
+
+
+def folder_in_report(report: Path, case: str, device: str, recipe: str) -> Path:
+    """Where a report folder holds the results of an evaluation that ran from pytest."""
+    return report / "evaluation" / f"{case}-{device}-{recipe}"
 
 
 def write_evaluation(record: EvaluationRecord, folder: Path) -> Path:

@@ -1,6 +1,7 @@
 """What runs in a worker process of a cluster: the pipelines of a job, built once, drawing prompt by prompt."""
 
 import logging
+import os
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict
@@ -8,7 +9,7 @@ from pydantic import BaseModel, ConfigDict
 from nearlossless.cases import Case
 from nearlossless.environment import Fingerprint
 from nearlossless.evaluation.engines import fixed_threads
-from nearlossless.evaluation.pairs import PairDrawer, build_drawer
+from nearlossless.evaluation.pairs import DeviceLost, PairDrawer, build_drawer
 from nearlossless.evaluation.prompts import Prompt
 from nearlossless.evaluation.results import Drawn, Rank
 from nearlossless.fields import Device
@@ -61,5 +62,8 @@ class Worker:
     def draw(self, prompt: Prompt, cut: Rank | None) -> Drawn:
         """One prompt, after `ready`."""
         assert self._drawer is not None
-        with fixed_threads(self._job.threads):
-            return self._drawer.draw(prompt, cut)
+        try:
+            with fixed_threads(self._job.threads):
+                return self._drawer.draw(prompt, cut)
+        except DeviceLost:
+            os._exit(1)  # Ray starts another process, to which the device is as new

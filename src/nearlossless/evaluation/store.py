@@ -2,7 +2,8 @@
 
 import heapq
 import json
-from collections.abc import Iterator
+import os
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -13,22 +14,24 @@ from pydantic import ValidationError
 from nearlossless.atomic import write_bytes, write_text
 from nearlossless.cases import CaseError
 from nearlossless.evaluation.identity import RunIdentity
+from nearlossless.evaluation.journal import Journal, rows_in
 from nearlossless.evaluation.parquet import from_parquet, to_parquet
 from nearlossless.evaluation.prompts import Prompt
 from nearlossless.evaluation.results import Drawn, PromptResult, Rank, Status, unfinished
 
-RUN_FILE = "run.json"
+RUN_FILE, JOURNAL_FILE, ATTEMPT_FILE = "run.json", "journal.arrow", "attempt.json"
 BLOCK = 64  # results in one file of the finished table
 WORST = 10
 MOST_ATTEMPTS = 2
+ATTEMPT_WIDTH = 40  # so that the next number covers the last one
 
 
 class Store:
     """
     The results of one run, in a folder that this process holds while it is open.
 
-    `finished/` has one file for each finished prompt; when all of a block of 64 are there, `blocks/` gets them in the
-    order of drawing, and the single files go. `attempts/` counts starts of prompts that a whole process may die of.
+    A finished prompt is a row of the journal; when all of a block of 64 are there, and at the end, its rows go into
+    `blocks/`, in the order of drawing. `attempt.json` counts starts of a prompt that this whole process may die of.
     """
 
     def __init__(self, folder: Path, identity: RunIdentity) -> None:
@@ -40,6 +43,7 @@ class Store:
             OSError: It cannot be written.
         """
         self.folder, self._identity = folder, identity
+        self._journal = Journal(folder / JOURNAL_FILE)
         folder.mkdir(parents=True, exist_ok=True)
         self._lock = FileLock(folder / ".lock")
         try:
@@ -48,12 +52,13 @@ class Store:
             raise CaseError(f"{folder}: another evaluation is writing here") from None
         try:
             self._check_run()
-            self._done = self._find_finished()
+            self._fold()  # what a crash left
+            self._done = bytearray(identity.prompts)  # one byte a prompt
+            self._worst = heapq.nsmallest(WORST, self._find_finished())
             self.count = sum(self._done)  # finished prompts
-            self._worst = heapq.nsmallest(WORST, (result.rank for result in self.finished()))
             self._forget_pictures()
         except BaseException:
-            self.close()
+            self._lock.release()
             raise
 
     def __enter__(self) -> "Store":
@@ -63,8 +68,13 @@ class Store:
         self.close()
 
     def close(self) -> None:
-        """Let others write here."""
-        self._lock.release()
+        """Leave every result as Parquet, and let others write here."""
+        try:
+            with suppress(OSError, ValueError):  # the journal keeps what cannot be moved
+                self._fold()
+            self._journal.close()
+        finally:
+            self._lock.release()
 
     def _check_run(self) -> None:
         path = self.folder / RUN_FILE
@@ -72,20 +82,26 @@ class Store:
             strangers = [found.name for found in self.folder.iterdir() if found.name != ".lock"]
             if strangers:
                 raise CaseError(f"{self.folder}: is not empty and no evaluation's; choose another with --results")
-            write_text(path, self._identity.model_dump_json(indent=1) + "\n")
+            self._write_run()
             return
         try:
             former = RunIdentity.model_validate_json(path.read_bytes())
         except ValidationError as error:
             raise CaseError(f"{path}: cannot be read: {error.errors()[0]['msg']}") from None
-        if changed := self._identity.differences(former):
+        changed = self._identity.differences(former)
+        if changed and next(self.finished(), None) is None:  # nothing to be lost, as where no pipeline could be built
+            self._write_run()
+        elif changed:
             raise CaseError(
                 f"{self.folder}: holds the results of another run, which cannot be gone on with:\n  "
                 + "\n  ".join(changed)
                 + "\n  choose another folder with --results, or remove this one to start anew"
             )
-        if self._identity.picture is None:
+        elif self._identity.picture is None:
             self._identity = former
+
+    def _write_run(self) -> None:
+        write_text(self.folder / RUN_FILE, self._identity.model_dump_json(indent=1) + "\n")
 
     def confirm(self, picture: dict[str, Any], stack: dict[str, str]) -> None:
         """
@@ -97,18 +113,12 @@ class Store:
         former = self._identity
         self._identity = former.model_copy(update={"picture": picture, "stack": stack})
         self._check_run()
-        write_text(self.folder / RUN_FILE, self._identity.model_dump_json(indent=1) + "\n")
+        self._write_run()
 
-    def _find_finished(self) -> bytearray:
-        """One byte a prompt; single files that a block holds already are what a crash left."""
-        done = bytearray(self._identity.prompts)
-        for path in (self.folder / "finished").glob("*.parquet"):
-            done[int(path.stem)] = 1
-        for path in (self.folder / "blocks").glob("*.parquet"):
-            for number in self._block_numbers(int(path.stem)):
-                done[number] = 1
-                self._path("finished", number).unlink(missing_ok=True)
-        return done
+    def _find_finished(self) -> Iterator[Rank]:
+        for result in self.finished():
+            self._done[result.number] = 1
+            yield result.rank
 
     def is_finished(self, number: int) -> bool:
         """Whether a prompt has its result."""
@@ -127,14 +137,15 @@ class Store:
         if self.cut is None or result.rank <= self.cut:
             for name, png in drawn.pictures.items():
                 write_bytes(self.picture(result.number, name), png)
-        write_bytes(self._path("finished", result.number), to_parquet([result]))
+        self._journal.append(result)
         self._done[result.number] = 1
         self.count += 1
         self._worst = heapq.nsmallest(WORST, [*self._worst, result.rank])
         if drawn.pictures:
             self._forget_pictures()
-        self._close_block(result.number // BLOCK)
-        self._attempts(result.number).unlink(missing_ok=True)
+        start = result.number // BLOCK * BLOCK
+        if all(self._done[start : start + BLOCK]):
+            self._fold()
 
     def _forget_pictures(self) -> None:
         wanted = {number for _, number in self._worst}
@@ -146,36 +157,31 @@ class Store:
         """Where a picture of a prompt lies, if it is among the worst."""
         return self.folder / "pictures" / f"{number:06}.{name}.png"
 
-    def _path(self, kind: str, number: int) -> Path:
-        return self.folder / kind / f"{number:06}.parquet"
-
-    def _block_numbers(self, block: int) -> range:
-        return range(block * BLOCK, min((block + 1) * BLOCK, self._identity.prompts))
-
-    def _close_block(self, block: int) -> None:
-        numbers = self._block_numbers(block)
-        if not all(self._done[number] for number in numbers):
-            return
-        results = [self._single_result(number) for number in numbers]
-        write_bytes(self._path("blocks", block), to_parquet(results))
-        for number in numbers:
-            self._path("finished", number).unlink()
-
-    def _single_result(self, number: int) -> PromptResult:
-        (result,) = from_parquet(self._path("finished", number), with_features=True)
-        return result
+    def _fold(self) -> None:
+        """Move the journal's rows into their blocks; those that a block holds already are what a crash left."""
+        for block, waiting in _by_block(self.folder).items():
+            path = self.folder / "blocks" / f"{block:06}.parquet"
+            write_bytes(path, to_parquet(_merged(path, waiting, with_features=True)))
+        self._journal.clear()
 
     def finished(self, *, with_features: bool = False) -> Iterator[PromptResult]:
         """Every result so far, in the order of drawing, read block by block."""
         return results_in(self.folder, with_features=with_features)
 
-    def _attempts(self, number: int) -> Path:
-        return self.folder / "attempts" / f"{number:06}.json"
-
-    def _attempts_so_far(self, number: int) -> int:
-        with suppress(FileNotFoundError, ValueError):
-            return int(json.loads(self._attempts(number).read_bytes()))
+    def _starts(self, number: int) -> int:
+        """How often a prompt was begun in a process that did not finish it; only the last one begun can be such."""
+        with suppress(FileNotFoundError, ValueError, TypeError):
+            last, starts = json.loads((self.folder / ATTEMPT_FILE).read_bytes())
+            return int(starts) if last == number else 0
         return 0
+
+    def _note_start(self, number: int, starts: int) -> None:
+        """Not synced: what a process wrote outlives it, and a machine that dies costs one start more."""
+        file = os.open(self.folder / ATTEMPT_FILE, os.O_WRONLY | os.O_CREAT, 0o644)  # a file cut short is synced
+        try:
+            os.write(file, json.dumps([number, starts]).ljust(ATTEMPT_WIDTH).encode())
+        finally:
+            os.close(file)
 
     def attempt(self, prompt: Prompt) -> Drawn | None:
         """
@@ -184,24 +190,37 @@ class Store:
         Returns:
             None: draw it. Or its result, if two processes died of it already.
         """
-        before = self._attempts_so_far(prompt.number)
+        before = self._starts(prompt.number)
         if before >= MOST_ATTEMPTS:
             problem = f"its process died while drawing it, {before} times"
             return Drawn(result=unfinished(prompt, Status.SET_ASIDE, problem), pictures={})
-        write_text(self._attempts(prompt.number), json.dumps(before + 1))
+        self._note_start(prompt.number, before + 1)
         return None
 
     def give_up_attempt(self, prompt: Prompt) -> None:
         """The prompt's process is stopped, not dying: this start does not count."""
-        write_text(self._attempts(prompt.number), json.dumps(max(0, self._attempts_so_far(prompt.number) - 1)))
+        self._note_start(prompt.number, max(0, self._starts(prompt.number) - 1))
 
 
 def results_in(folder: Path, *, with_features: bool = False) -> Iterator[PromptResult]:
     """Every result in a folder, in the order of drawing, read block by block."""
-    blocks = {int(path.stem): path for path in (folder / "blocks").glob("*.parquet")}
-    singles: dict[int, list[Path]] = {}
-    for path in sorted((folder / "finished").glob("*.parquet")):
-        singles.setdefault(int(path.stem) // BLOCK, []).append(path)
-    for block in sorted(blocks.keys() | singles.keys()):
-        for path in [blocks[block]] if block in blocks else singles[block]:
-            yield from from_parquet(path, with_features=with_features)
+    waiting = _by_block(folder)
+    blocks = {int(path.stem) for path in (folder / "blocks").glob("*.parquet")}
+    for block in sorted(blocks | waiting.keys()):
+        path = folder / "blocks" / f"{block:06}.parquet"
+        yield from _merged(path, waiting.get(block, ()), with_features=with_features)
+
+
+def _by_block(folder: Path) -> dict[int, list[PromptResult]]:
+    """The rows of the journal."""
+    found: dict[int, list[PromptResult]] = {}
+    for result in rows_in(folder / JOURNAL_FILE):
+        found.setdefault(result.number // BLOCK, []).append(result)
+    return found
+
+
+def _merged(path: Path, waiting: Iterable[PromptResult], *, with_features: bool) -> list[PromptResult]:
+    """Rows of a block and those that wait for it, each once, in the order of drawing."""
+    there = from_parquet(path, with_features=with_features) if path.exists() else ()
+    found = {result.number: result for result in (*there, *waiting)}
+    return [found[number] for number in sorted(found)]

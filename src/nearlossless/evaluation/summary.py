@@ -15,7 +15,7 @@ from nearlossless.evaluation.results import PromptResult, Status
 from nearlossless.evaluation.store import WORST, Store
 from nearlossless.provenance import command
 from nearlossless.record.verdicts import VerdictRecord
-from nearlossless.sequential import Interval, Moments
+from nearlossless.sequential import Moments, mean_interval
 
 
 def summarize(
@@ -50,6 +50,8 @@ def summarize(
         case=subject.case.name,
         recipe=subject.recipe_name,
         device=subject.device,
+        width=subject.case.generation.width,
+        height=subject.case.generation.height,
         prompts_source=prepared.prompts.source,
         prompts_sha256=prepared.prompts.sha256,
         prompts=len(prepared.prompts),
@@ -71,9 +73,11 @@ def _of_judge(judge: Judge) -> dict[str, Any]:
         "stopped_early": judge.count < judge.total,
         "band": judge.thresholds.evaluation,
         "alpha": judge.alpha,
-        "baseline_clip": _mean(judge.baseline_clip, None),
-        "compiled_clip": _mean(judge.compiled_clip, judge.clip_interval),
-        "clip_drop": _mean(judge.drop, judge.drop_interval),
+        "live": judge.thresholds.live,
+        "max_clip_drop": judge.thresholds.max_clip_drop,
+        "baseline_clip": _mean(judge.baseline_clip, judge.alpha),
+        "compiled_clip": _mean(judge.compiled_clip, judge.alpha),
+        "clip_drop": _mean(judge.drop, judge.alpha),
         "off": judge.off,
         "share_off": Mean(mean=judge.off / max(1, judge.count - judge.unknown), low=share.low, high=share.high),
     }
@@ -90,10 +94,10 @@ def _of_results(store: Store, judge: Judge) -> dict[str, Any]:
     }
 
 
-def _mean(moments: Moments, interval: Interval | None) -> Mean | None:
+def _mean(moments: Moments, alpha: float) -> Mean | None:
     if not moments.count:
         return None
-    interval = interval or Interval(moments.mean, moments.mean)
+    interval = mean_interval(moments, alpha=alpha)
     return Mean(mean=moments.mean, low=interval.low, high=interval.high)
 
 
@@ -112,6 +116,7 @@ def _worst(result: PromptResult, store: Store) -> WorstPrompt:
         status=result.status,
         problem=result.problem,
         worst_tile_ssim=scores.worst_tile_ssim if scores else None,
+        worst_tile_xywh=scores.worst_tile_xywh if scores else None,
         psnr_db=scores.psnr_db if scores else None,
         colour_difference=scores.worst_tile_colour_difference if scores else None,
         clip_drop=result.clip_drop,

@@ -114,6 +114,7 @@ def evaluation(
     request: pytest.FixtureRequest,
 ) -> Verdict:
     """Every prompt of the case's list, or of `--prompts`, drawn by both pipelines; results in the report folder."""
+    from nearlossless.evaluation.record import folder_in_report
     from nearlossless.evaluation.session import evaluate_session
 
     assert subject_record.fingerprint is not None
@@ -123,7 +124,9 @@ def evaluation(
         compiled_pipeline,
         subject_record.fingerprint,
         progress,
-        folder=request.config.stash[RUN].folder / "evaluation" / subject.id,
+        folder=folder_in_report(
+            request.config.stash[RUN].folder, subject.case.name, subject.device, subject.recipe_name
+        ),
         prompts=request.config.getoption("prompts"),
         test=request.node.nodeid,
     )

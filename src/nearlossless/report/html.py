@@ -55,7 +55,7 @@ def render_html(record: Record, folder: Path | None = None, known: Known = NOTHI
         folder: Of its pictures; thumbnails of them stand in the page, the files are loaded on demand.
         known: For what changed since the last green run, and for figures over time.
     """
-    verdicts = listed(record)
+    verdicts = listed(record, folder)
     greens = last_greens(record, known.history)
     views = _bounded([_view(record, number, greens, known.baselines) for number in range(len(record.subjects))])
     files = [file for view in views for file in _files(view)]

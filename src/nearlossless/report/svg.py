@@ -23,6 +23,7 @@ def settings() -> dict[str, Any]:
     """What matplotlib is to be told while it draws for a page."""
     return {
         "svg.fonttype": "none",
+        "svg.hashsalt": "nearlossless",  # the same figures draw the same bytes
         "font.size": 11,
         "text.color": INK,
         "axes.labelcolor": INK,

@@ -2,10 +2,13 @@
 
 from collections import Counter
 from dataclasses import dataclass, field
+from pathlib import Path
 
-from nearlossless.fields import GATES, STACK_GATES
+from nearlossless.evaluation.record import PAGE_FILE, folder_in_report
+from nearlossless.fields import GATES, RELEASE_GATES, STACK_GATES
 from nearlossless.progress import duration
 from nearlossless.record import Record
+from nearlossless.record.subject import SubjectRecord
 from nearlossless.report.reproducing import reproducing
 
 REDNESS = ("REGRESSION", "NOT_COMPARABLE", "INCONCLUSIVE", "WAIVED", "PASS", "NOT_APPLICABLE")
@@ -25,6 +28,7 @@ class Listed:
     command: str
     anchor: str
     is_open: bool
+    page: str  # of an evaluation, inside the report folder; empty: there is none
 
     @property
     def first_line(self) -> str:
@@ -45,8 +49,8 @@ def subject_anchor(number: int) -> str:
     return f"subject-{number}"
 
 
-def listed(record: Record) -> list[Listed]:
-    """Every verdict of a record, the reddest first, otherwise in the order judged."""
+def listed(record: Record, folder: Path | None = None) -> list[Listed]:
+    """Every verdict of a record, the reddest first, otherwise in the order judged; pages are looked for in a folder."""
     found = [(subject, verdict) for subject in record.subjects for verdict in subject.verdicts]
     found.sort(key=lambda pair: REDNESS.index(pair[1].outcome))
     loud = sum(verdict.outcome not in _QUIET for _, verdict in found)
@@ -60,9 +64,15 @@ def listed(record: Record) -> list[Listed]:
             command=reproducing(record.command, subject, verdict),
             anchor=f"verdict-{number}",
             is_open=verdict.outcome not in _QUIET and loud <= _MOST_OPEN,
+            page=_page(subject, folder) if verdict.gate in RELEASE_GATES and folder is not None else "",
         )
         for number, (subject, verdict) in enumerate(found)
     ]
+
+
+def _page(subject: SubjectRecord, folder: Path) -> str:
+    path = folder_in_report(folder, subject.case, subject.device, subject.recipe) / PAGE_FILE
+    return path.relative_to(folder).as_posix() if path.is_file() else ""
 
 
 def tally(verdicts: list[Listed]) -> list[tuple[str, int]]:

@@ -50,8 +50,8 @@ def test_same_pipelines_pass_and_a_second_call_draws_nothing(run: Any, tmp_path:
     assert record["distances"]["cmmd"] == 0
     assert len(record["worst"]) == 10
     page = (tmp_path / "results" / "report.html").read_text(encoding="utf-8")
-    assert page.count("<svg") == 3
-    assert all(prompt["baseline_file"] in page for prompt in record["worst"])
+    assert page.count('<figure class="plot"><svg') == 3
+    assert all(f'<a href="{prompt["baseline_file"]}" data-kind="baseline">' in page for prompt in record["worst"])
     code, _, again = run("same")
     assert (code, again["pace"]["prompts"]) == (0, 0)
     assert again["results_sha256"] == record["results_sha256"]
@@ -79,8 +79,7 @@ def test_stopped_run_goes_on_where_it_was(
         stderr=subprocess.PIPE,
         text=True,
     ) as process:
-        finished = tmp_path / "results" / "finished"
-        while process.poll() is None and not (finished.is_dir() and len(list(finished.glob("*.parquet"))) >= 2):
+        while process.poll() is None and len(list(results_in(tmp_path / "results"))) < 2:
             pass
         process.send_signal(signal.SIGTERM)
         _, told = process.communicate()

@@ -13,8 +13,9 @@ from nearlossless.evaluation.results import Drawn
 
 pytest.importorskip("pyarrow")
 from nearlossless.evaluation.figures import columns, features_of, quantiles, results_sha256
-from nearlossless.evaluation.plots import plots
 from nearlossless.evaluation.store import Store
+from nearlossless.report.plots import Plot, plotted
+from nearlossless.report.plots.distributions import distributions
 
 
 def test_quantiles_count_from_the_bad_end(make_result: MakeResult) -> None:
@@ -29,7 +30,7 @@ def test_quantiles_count_from_the_bad_end(make_result: MakeResult) -> None:
 
 def test_figures_that_nobody_computed_have_no_quantiles(make_result: MakeResult) -> None:
     """A prompt without scores is left out, and a figure without any prompt too."""
-    results = [make_result(0, scores=None, baseline_clip=None), make_result(1, baseline_clip=None)]
+    results = [make_result(n, scores=scores() if n else None, baseline_clip=None) for n in range(3)]
     found = quantiles(columns(results))
     assert found["worst-tile SSIM"]["50 %"] == 1.0
     assert "CLIP drop, points" not in found
@@ -62,15 +63,31 @@ def test_features_come_from_disk_and_leave_nothing(tmp_path: Path, make_result: 
         assert not list((tmp_path / "results").glob(".features*"))
 
 
-def test_same_results_are_drawn_to_the_same_bytes(tmp_path: Path, make_result: MakeResult) -> None:
-    """Scatter and curves, as SVG without a date."""
+def test_single_worst_is_no_quantile(make_result: MakeResult) -> None:
+    """Of 99 prompts there is no worst hundredth, of a hundred there is."""
+    found = [quantiles(columns([make_result(n) for n in range(count)]))["PSNR, dB"] for count in (99, 100)]
+    assert ["1 %" in shares for shares in found] == [False, True]
+
+
+def test_results_are_drawn_as_they_are_spread(tmp_path: Path, make_result: MakeResult) -> None:
+    """Scatter and curves, the same bytes for the same results; the words tell how many lie below the live band."""
     pytest.importorskip("matplotlib")
     identity = RunIdentity(case="c", recipe="r", device="cpu", prompts_sha256="", prompts=9, settings={}, threads=1)
     with Store(tmp_path, identity) as store:
         for number in range(9):
-            store.add(Drawn(result=make_result(number, compiled_clip=30.0 - number), pictures={}))
-    drawn = plots(tmp_path, 9)
-    assert drawn == plots(tmp_path, 9)
-    assert [caption.split()[0] for caption, _ in drawn] == ["CLIP", "prompts", "prompts"]
-    assert all(svg.startswith("<svg") for _, svg in drawn)
-    assert plots(tmp_path, 5) != drawn
+            drawn = make_result(number, compiled_clip=30.0 - number, scores=scores(0.9 + number / 100))
+            store.add(Drawn(result=drawn, pictures={}))
+
+    def plots(judged: int) -> list[Plot]:
+        found = distributions(tmp_path, judged, min_ssim=0.92)
+        return [plotted(drawing, f"p{number}") for number, drawing in enumerate(found)]
+
+    drawings = plots(9)
+    assert drawings == plots(9) != plots(5)
+    assert [plot.title for plot in drawings] == [
+        "CLIP score of each prompt",
+        "Change of the CLIP score",
+        "Worst-tile SSIM",
+    ]
+    assert "0.92, the least that is allowed; 22.22% lie below" in drawings[2].words
+    assert "9 prompts" in drawings[0].words

@@ -31,6 +31,14 @@ def test_mlperf_captions_are_read(tmp_path: Path) -> None:
     assert {p.text for p in found.prompts} == {"A dog.", 'A "big" cat'}
 
 
+def test_mlperf_captions_of_two_pictures_may_be_the_same_words(tmp_path: Path) -> None:
+    """MLPerf's list holds 28 captions twice, of other ids: each is drawn, from other initial latents."""
+    text = "id\timage_id\tcaption\n5\t9\tA man on a surfboard.\n6\t8\tA man on a surfboard.\n"
+    assert {p.seed for p in read(tmp_path, text, "captions.tsv").prompts} == {100, 101}
+    with pytest.raises(CaseError, match="line 3: the same prompt stands in line 2"):
+        read(tmp_path, text.replace("6\t8", "5\t9"), "captions.tsv")
+
+
 def test_order_of_drawing_is_not_that_of_the_file(tmp_path: Path) -> None:
     """Any prefix of a file sorted by kind is a sample of all kinds, and always the same one."""
     lines = [f'{{"prompt": "{kind} {number}", "seed": 1}}\n' for kind in "ab" for number in range(200)]
@@ -80,7 +88,8 @@ def test_same_prompt_with_two_seeds_is_no_duplicate(tmp_path: Path) -> None:
         ('{"prompt": "a", "seed": -1}', "a seed is a whole number"),
         ('{"prompt": "a", "seed": 1.5}', "a seed is a whole number"),
         ('{"prompt": "a", "seed": "x"}', "a seed is a whole number"),
-        (b'{"prompt": "\xff"}', "is not UTF-8"),
+        (b'{"prompt": "a"}\n{"prompt": "\xff"}', "line 2: is not UTF-8"),
+        ('{"prompt": "\\ud83d"}', "line 1: the prompt is not UTF-8"),
     ],
 )
 def test_what_cannot_be_drawn_is_named(tmp_path: Path, content: str | bytes, told: str) -> None:
@@ -96,6 +105,7 @@ def test_what_cannot_be_drawn_is_named(tmp_path: Path, content: str | bytes, tol
         ("id\tcaption\n1\ta\n2\n", "line 3: has not the 2 columns"),
         ("id\tcaption\n1\ta\tb\n", "line 2: has not the 2 columns"),
         ("", "has no column"),
+        ("caption\na\n\nb\nb\n", "line 5: the same prompt stands in line 4"),
     ],
 )
 def test_what_is_wrong_with_a_table_is_named(tmp_path: Path, content: str, told: str) -> None:

@@ -75,6 +75,11 @@ def starts(folder: Path, number: int) -> int:
     return len((folder / f"{number}.starts").read_text(encoding="utf-8").splitlines())
 
 
+def deaths(told: list[str]) -> int:
+    """How many were told; a heartbeat says the last line again, with the seconds since."""
+    return sum("a worker died" in line and line.endswith("starts it again") for line in told)
+
+
 def test_deaths_of_workers_and_of_a_node_lose_and_repeat_nothing_else(
     cluster: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -98,17 +103,23 @@ def test_deaths_of_workers_and_of_a_node_lose_and_repeat_nothing_else(
     assert (starts(tmp_path, DEADLY), starts(tmp_path, DEADLY_ONCE)) == (2, 2)
     repeated = [n for n in range(TOTAL) if n not in (DEADLY, DEADLY_ONCE) and starts(tmp_path, n) > 1]
     assert len(repeated) <= 1
-    assert 3 <= sum("a worker died" in line for line in told) <= 4
+    assert 3 <= deaths(told) <= 4
 
 
 def test_worker_that_cannot_build_ends_the_run(cluster: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """One that dies again and again before its first prompt is waited for as long as a start may take."""
+    """
+    One that dies again and again before its first prompt is waited for as long as a start may take.
+
+    That more are wanted than there is room for is told.
+    """
     (tmp_path / DEADLY_AT_START).touch()
-    engine = light_engine(cluster, tmp_path, [], monkeypatch)
-    engine._limit_s = 5
+    told: list[str] = []
+    engine = light_engine(cluster, tmp_path, told, monkeypatch)
+    engine._limit_s, engine._wanted = 5, 3
     with pytest.raises(BackendUnavailable, match="none was ready within 5 s"):
         engine.start()
     engine.close()
+    assert any("there is room for 2 now" in line for line in told)
 
 
 def by_prompt(folder: Path) -> dict[str, PromptResult]:
@@ -137,7 +148,7 @@ def test_two_workers_that_die_draw_what_one_process_draws(
     assert local.keys() == remote.keys()
     del local[variables["always"]], remote[variables["always"]]
     assert local == remote
-    assert sum("a worker died" in line for line in told) == 3
+    assert deaths(told) == 3
     assert many.pace.workers == 2
 
 

@@ -15,7 +15,8 @@ from nearlossless.evaluation.prompts import Prompt
 from nearlossless.evaluation.results import Drawn, Status
 
 pytest.importorskip("pyarrow")
-from nearlossless.evaluation.store import BLOCK, WORST, Store
+from nearlossless.evaluation.parquet import from_parquet
+from nearlossless.evaluation.store import BLOCK, WORST, Store, results_in
 
 PNG = {"baseline": b"1", "recipe": b"2"}
 
@@ -32,10 +33,21 @@ def test_results_come_back_in_the_order_of_drawing(tmp_path: Path, make_result: 
         for number in (5, 70, 3, *range(10, 69), *range(6, 10), 4, 2, 1, 0):
             store.add(Drawn(result=make_result(number), pictures={}))
         found = list(store.finished(with_features=True))
+        assert sorted(path.name for path in (tmp_path / "blocks").iterdir()) == ["000000.parquet", "000001.parquet"]
     assert found == [make_result(number) for number in sorted(result.number for result in found)]
     assert len(found) == 70
-    assert [path.name for path in (tmp_path / "blocks").iterdir()] == ["000000.parquet"]
-    assert len(list((tmp_path / "finished").iterdir())) == 70 - BLOCK
+    assert list(results_in(tmp_path, with_features=True)) == found
+
+
+def test_result_is_on_disk_at_once(tmp_path: Path, make_result: MakeResult) -> None:
+    """Another reader finds it before the next one is added; in the end all is Parquet, also of a block half done."""
+    with Store(tmp_path, identity()) as store:
+        for number in (1, 0):
+            store.add(Drawn(result=make_result(number), pictures={}))
+            assert make_result(number) in list(results_in(tmp_path, with_features=True))
+    assert {path.name for path in tmp_path.iterdir()} == {".lock", "run.json", "blocks"}
+    (block,) = (tmp_path / "blocks").iterdir()
+    assert list(from_parquet(block, with_features=True)) == [make_result(0), make_result(1)]
 
 
 def test_same_results_are_the_same_files(tmp_path: Path, make_result: MakeResult) -> None:
@@ -59,19 +71,37 @@ def test_run_is_gone_on_with(tmp_path: Path, make_result: MakeResult) -> None:
             store.add(Drawn(result=make_result(3), pictures={}))
 
 
-def test_crash_between_block_and_single_files_counts_nothing_twice(tmp_path: Path, make_result: MakeResult) -> None:
-    """Single files that a block holds already are removed."""
+def test_crash_between_block_and_journal_counts_nothing_twice(tmp_path: Path, make_result: MakeResult) -> None:
+    """Rows of the journal that a block holds already are dropped."""
+    journal = tmp_path / "journal.arrow"
     with Store(tmp_path, identity()) as store:
         for number in range(BLOCK - 1):
             store.add(Drawn(result=make_result(number), pictures={}))
-        shutil.copytree(tmp_path / "finished", tmp_path.parent / "before")
+        before = journal.read_bytes()
         store.add(Drawn(result=make_result(BLOCK - 1), pictures={}))
-    shutil.rmtree(tmp_path / "finished")
-    shutil.copytree(tmp_path.parent / "before", tmp_path / "finished")
+        assert not journal.exists()
+    journal.write_bytes(before)
+    assert [result.number for result in results_in(tmp_path)] == list(range(BLOCK))
     with Store(tmp_path, identity()) as store:
         assert store.count == BLOCK
         assert [result.number for result in store.finished()] == list(range(BLOCK))
-        assert not list((tmp_path / "finished").iterdir())
+        assert not journal.exists()
+
+
+@pytest.mark.parametrize("cut", [1, 7, 300])
+def test_row_that_a_crash_cut_off_is_drawn_again(tmp_path: Path, make_result: MakeResult, cut: int) -> None:
+    """The last one, whatever is left of it; those before it stay, and later ones are read."""
+    journal = tmp_path / "journal.arrow"
+    with Store(tmp_path, identity()) as store:
+        for number in range(3):
+            store.add(Drawn(result=make_result(number), pictures={}))
+        content = journal.read_bytes()
+    shutil.rmtree(tmp_path / "blocks")
+    journal.write_bytes(content[:-cut])
+    with Store(tmp_path, identity()) as store:
+        assert [result.number for result in store.finished()] == [0, 1]
+        store.add(Drawn(result=make_result(2), pictures={}))
+    assert [result.number for result in results_in(tmp_path)] == [0, 1, 2]
 
 
 def test_ten_worst_keep_their_pictures(tmp_path: Path, make_result: MakeResult) -> None:
@@ -114,10 +144,22 @@ def test_folder_of_another_run_is_refused(
         assert store.count == 1
 
 
-def test_other_hardware_or_software_is_refused(tmp_path: Path) -> None:
+def test_folder_without_results_is_anybody_s(tmp_path: Path, make_result: MakeResult) -> None:
+    """A run that ended before its first result, for want of a worker say, binds nobody."""
+    with Store(tmp_path, identity(threads=64)) as store:
+        store.confirm({"hardware": "cpu-avx2"}, {})
+    with Store(tmp_path, identity()) as store:
+        store.confirm({"hardware": "cpu-avx512"}, {})
+        store.add(Drawn(result=make_result(0), pictures={}))
+    with pytest.raises(CaseError, match="threads: 1 -> 64"):
+        Store(tmp_path, identity(threads=64))
+
+
+def test_other_hardware_or_software_is_refused(tmp_path: Path, make_result: MakeResult) -> None:
     """What the pipelines turn out to be belongs to the run."""
     with Store(tmp_path, identity()) as store:
         store.confirm({"hardware": "cpu-avx2"}, {"torch": "2.13"})
+        store.add(Drawn(result=make_result(0), pictures={}))
     with Store(tmp_path, identity()) as store:
         store.confirm({"hardware": "cpu-avx2"}, {"torch": "2.13"})
         with pytest.raises(CaseError, match=r"picture.hardware: cpu-avx2 -> cpu-avx512"):
@@ -134,10 +176,19 @@ def test_folder_of_something_else_is_refused(tmp_path: Path) -> None:
 
 
 def test_damaged_files_are_named(tmp_path: Path, make_result: MakeResult) -> None:
-    """A file of results that is none, and a run file that is none."""
+    """A file of results that is none, a journal with a damaged row before its last, and a run file that is none."""
+    journal, block = tmp_path / "journal.arrow", tmp_path / "blocks" / "000000.parquet"
     with Store(tmp_path, identity()) as store:
         store.add(Drawn(result=make_result(0), pictures={}))
-    (tmp_path / "finished" / "000000.parquet").write_bytes(b"damaged")
+        store.add(Drawn(result=make_result(1), pictures={}))
+        content = bytearray(journal.read_bytes())
+    content[100] ^= 1
+    journal.write_bytes(content)
+    with pytest.raises(ValueError, match=r"journal\.arrow: is damaged at byte 0"):
+        Store(tmp_path, identity())
+    assert journal.read_bytes() == content
+    journal.unlink()
+    block.write_bytes(b"damaged")
     with pytest.raises(ValueError, match=r"000000\.parquet: is no file of results"):
         Store(tmp_path, identity())
     (tmp_path / "run.json").write_text("{}", encoding="utf-8")
@@ -155,6 +206,7 @@ def test_prompt_that_two_processes_died_of_is_set_aside(tmp_path: Path) -> None:
     """Starts without an end count; a stop by hand does not."""
     prompt = Prompt(3, 4, "a", 0)
     with Store(tmp_path, identity()) as store:
+        assert store.attempt(Prompt(1_000_000, 5, "b", 0)) is None
         assert store.attempt(prompt) is None
         store.give_up_attempt(prompt)
         assert store.attempt(prompt) is None

@@ -33,8 +33,9 @@ def plots(subject: SubjectRecord, name: str) -> list[Plot]:
         ModuleNotFoundError: matplotlib is not installed.
     """
     drawings = [make(subject) for make in (pairs, interval, phases, peaks, rounds, sizes, steps, blocks)]
-    return [_plot(drawing, f"{name}-{number}") for number, drawing in enumerate(drawings) if drawing is not None]
+    return [plotted(drawing, f"{name}-{number}") for number, drawing in enumerate(drawings) if drawing is not None]
 
 
-def _plot(drawing: Drawing, name: str) -> Plot:
+def plotted(drawing: Drawing, name: str) -> Plot:
+    """Draw it, with ids that begin with this name."""
     return Plot(title=drawing.title, words=drawing.words, svg=drawn(drawing.draw, name=name, label=drawing.words))
