@@ -9,8 +9,8 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict
 
 from nearlossless.backends import BackendError
+from nearlossless.cases.recipes import Recipe
 from nearlossless.environment import environment_variables
-from nearlossless.recipes import Recipe
 
 # How the profiler names a call into what Dynamo compiled: with the graph's number since torch 2.5, without before.
 _COMPILED_REGION = "Torch-Compiled Region"

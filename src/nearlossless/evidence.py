@@ -5,7 +5,7 @@ import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from nearlossless.cases import Sampling
+from nearlossless.cases.case import Sampling
 from nearlossless.sequential import (
     Interval,
     Moments,

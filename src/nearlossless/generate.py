@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from nearlossless.atomic import write_bytes
-from nearlossless.baselines import encode_png
-from nearlossless.case_files import find_case, parse_case
-from nearlossless.cases import Case, CaseError
+from nearlossless.baselines.expected import encode_png
+from nearlossless.cases.case import Case, CaseError
+from nearlossless.cases.files import find_case, parse_case
 from nearlossless.environment import environment_variables
 from nearlossless.fields import Device
 from nearlossless.gates import GIB
-from nearlossless.memory import peak_meter
+from nearlossless.memory.peaks import peak_meter
 from nearlossless.pipelines.compiling import build_compiled
 from nearlossless.pipelines.drawing import draw
 from nearlossless.pipelines.loading import build_baseline
@@ -22,7 +22,7 @@ from nearlossless.pipelines.phases import phase_times
 from nearlossless.pipelines.requests import Request, requests, size_requests
 from nearlossless.report.console import render_table
 from nearlossless.report.table import Row
-from nearlossless.timing import synchronizer, timed
+from nearlossless.speed.timing import synchronizer, timed
 
 T5 = "text_encoder_3"
 

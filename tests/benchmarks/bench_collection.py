@@ -20,16 +20,16 @@ from statistics import median
 from typing import Any
 
 from nearlossless.atomic import write_text
+from nearlossless.cases.thresholds import Thresholds
 from nearlossless.environment import cpu_model
 from nearlossless.fields import GATES
-from nearlossless.merging import merge_reports
-from nearlossless.parts import SubjectPart, join_parts, write_part
 from nearlossless.record import Record, write_record
 from nearlossless.record.shard import Shard
 from nearlossless.record.speed import Speeds
 from nearlossless.record.subject import SubjectRecord
 from nearlossless.record.verdicts import CheckRecord, VerdictRecord
-from nearlossless.thresholds import Thresholds
+from nearlossless.runs.merging import merge_reports
+from nearlossless.runs.parts import SubjectPart, join_parts, write_part
 from nearlossless.verdicts import at_most
 
 ROOT = Path(__file__).parents[2]

@@ -22,7 +22,7 @@ from tqdm import tqdm
 from transformers import CLIPImageProcessor, CLIPModel, CLIPTokenizer
 
 from nearlossless.atomic import write_text
-from nearlossless.case_files import load_case
+from nearlossless.cases.files import load_case
 from nearlossless.environment import cpu_model, stack
 from nearlossless.miniature import JUDGE, WEIGHTS
 from nearlossless.miniature.training.clip import tokenize

@@ -19,19 +19,19 @@ from tests.benchmarks.speed.planted import slowed
 from tests.benchmarks.speed.traces import Traces
 
 from nearlossless.atomic import write_text
-from nearlossless.case_files import find_case
-from nearlossless.cases import Case, Sampling
+from nearlossless.cases.case import Case, Sampling
+from nearlossless.cases.files import find_case
+from nearlossless.cases.thresholds import Thresholds
 from nearlossless.environment import hardware_name, restored_torch_settings
 from nearlossless.fields import Device
-from nearlossless.latencies import PairedLatencies
 from nearlossless.pipelines.drawing import draw_batch
 from nearlossless.pipelines.loading import build_baseline
 from nearlossless.pipelines.requests import batches
-from nearlossless.quiet import watch_of
 from nearlossless.record.speed import AcceptedSpeeds
-from nearlossless.slowdown import Unanswerable, judge_slowdown, slowdown_questions
-from nearlossless.thresholds import Thresholds
-from nearlossless.timing import Question, measure_pairs, synchronizer
+from nearlossless.speed.latencies import PairedLatencies
+from nearlossless.speed.quiet import watch_of
+from nearlossless.speed.slowdown import Unanswerable, judge_slowdown, slowdown_questions
+from nearlossless.speed.timing import Question, measure_pairs, synchronizer
 from nearlossless.verdicts import Outcome
 
 ROOT = Path(__file__).parents[2]

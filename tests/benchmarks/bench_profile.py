@@ -28,8 +28,8 @@ from nearlossless.pipelines.compiling import build_compiled
 from nearlossless.pipelines.drawing import draw_batch
 from nearlossless.pipelines.loading import build_baseline
 from nearlossless.pipelines.requests import short_batch
-from nearlossless.selection import Subject, select_subjects
-from nearlossless.timing import synchronizer
+from nearlossless.runs.selection import Subject, select_subjects
+from nearlossless.speed.timing import synchronizer
 
 ROOT = Path(__file__).parents[2]
 # By the names that cuDNN, cuBLAS, CUTLASS, Triton, oneDNN and ATen give their kernels; the first that fits counts.

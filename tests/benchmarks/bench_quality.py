@@ -23,16 +23,16 @@ from tests.benchmarks.quality.page import OURS, Row, contact_sheet, figures, ren
 
 from nearlossless.atomic import write_text
 from nearlossless.backends import BackendError
-from nearlossless.case_files import load_case
-from nearlossless.cases import Case
+from nearlossless.cases.case import Case
+from nearlossless.cases.files import load_case
+from nearlossless.cases.thresholds import Band
 from nearlossless.environment import cpu_model, restored_torch_settings, stack
 from nearlossless.miniature.world import held_out_scenes
 from nearlossless.pipelines.compiling import check_batch_unchanged, copy_pipeline
 from nearlossless.pipelines.drawing import draw_batch, release
 from nearlossless.pipelines.loading import build_baseline
 from nearlossless.pipelines.requests import short_batch
-from nearlossless.shapes import counted_compiles
-from nearlossless.thresholds import Band
+from nearlossless.shapes.counting import counted_compiles
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "docs" / "benchmarks"

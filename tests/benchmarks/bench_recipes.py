@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from nearlossless.atomic import write_text
-from nearlossless.case_files import load_case
+from nearlossless.cases.files import load_case
 from nearlossless.fields import GATES
 from nearlossless.gates import GIB
 from nearlossless.record import RECORD_FILE, read_record

@@ -8,7 +8,7 @@ from tests.benchmarks.bench_memory_shapes import render as render_page
 from tests.benchmarks.memory.leaks import MOST_KEPT_BYTES, leak_calls_for
 from tests.benchmarks.memory.page import MIB, missed, render
 
-from nearlossless.leaks import FIRST_LOOK
+from nearlossless.memory.leaks import FIRST_LOOK
 
 KEPT: dict[str, Any] = {
     "leaks": [

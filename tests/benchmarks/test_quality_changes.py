@@ -11,8 +11,9 @@ from tests.benchmarks.quality.changes import Change
 from tests.benchmarks.quality.defects import DEFECTS
 from tests.benchmarks.quality.judging import SILENT, Anchor, make_anchor
 
-from nearlossless.case_files import load_case
-from nearlossless.cases import Case
+from nearlossless.cases.case import Case
+from nearlossless.cases.files import load_case
+from nearlossless.cases.thresholds import Band
 from nearlossless.gates.parity import parity_checks
 from nearlossless.gates.replay import replay_checks
 from nearlossless.measuring.replaying import measure_replay
@@ -21,7 +22,6 @@ from nearlossless.pipelines.compiling import copy_pipeline
 from nearlossless.pipelines.drawing import draw_batch
 from nearlossless.pipelines.loading import build_baseline
 from nearlossless.pipelines.requests import batches
-from nearlossless.thresholds import Band
 from nearlossless.verdicts import Outcome
 
 BASELINES = Path(__file__).parents[2] / "baselines"

@@ -5,7 +5,7 @@ import pytest
 from nearlossless.gates import judge_shapes
 from nearlossless.plugin.fixtures import Concluding
 from nearlossless.record.subject import SubjectRecord
-from nearlossless.selection import Subject
+from nearlossless.runs.selection import Subject
 
 
 @pytest.mark.gate("shapes")

@@ -5,7 +5,7 @@ import pytest
 from nearlossless.gates import judge_memory
 from nearlossless.measuring.fresh_processes import ProcessRuns
 from nearlossless.plugin.fixtures import Concluding
-from nearlossless.selection import Subject
+from nearlossless.runs.selection import Subject
 
 
 @pytest.mark.gate("memory")

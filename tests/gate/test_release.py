@@ -3,7 +3,7 @@
 import pytest
 
 from nearlossless.plugin.fixtures import Concluding
-from nearlossless.selection import Subject
+from nearlossless.runs.selection import Subject
 from nearlossless.verdicts import Verdict
 
 

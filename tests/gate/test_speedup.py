@@ -5,7 +5,7 @@ import pytest
 from nearlossless.gates import judge_speedup
 from nearlossless.plugin.fixtures import Concluding
 from nearlossless.record.speed import Speeds
-from nearlossless.selection import Subject
+from nearlossless.runs.selection import Subject
 
 
 @pytest.mark.gate("speedup")

@@ -4,8 +4,8 @@ import pytest
 
 from nearlossless.gates import judge_stack_memory, judge_stack_pictures, judge_stack_speed
 from nearlossless.plugin.fixtures import Concluding
-from nearlossless.selection import Subject
-from nearlossless.stacks import StackComparison
+from nearlossless.runs.selection import Subject
+from nearlossless.stacks.results import StackComparison
 
 
 @pytest.mark.gate("stack-speed")

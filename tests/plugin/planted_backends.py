@@ -388,7 +388,7 @@ def told_by_its_variable(pipeline: Any) -> Any:
 def _is_replica() -> bool:
     """Whether this is one of the further processes that the speedup is measured in."""
     started_as = getattr(sys.modules["__main__"], "__spec__", None)
-    return started_as is not None and started_as.name == "nearlossless.pairing"
+    return started_as is not None and started_as.name == "nearlossless.speed.pairing"
 
 
 def slow_in_replicas(pipeline: Any) -> Any:

@@ -9,7 +9,7 @@ import pytest
 from nearlossless.environment import fingerprint
 from nearlossless.plugin.fixtures import Concluding
 from nearlossless.record.subject import SubjectRecord
-from nearlossless.selection import Subject
+from nearlossless.runs.selection import Subject
 from nearlossless.verdicts import at_least, verdict
 
 LOG = Path("ran.jsonl")

@@ -3,7 +3,7 @@
 import pytest
 from tests.plugin.inner import InnerRun, MakeWorkspace, Workspace, case_toml, tree
 
-from nearlossless.case_files import load_case
+from nearlossless.cases.files import load_case
 from nearlossless.environment import hardware_name
 from nearlossless.record import read_record
 from nearlossless.verdicts import EXIT_UNDECIDED, Outcome

@@ -12,9 +12,9 @@ import pytest
 from tests.plugin.inner import InnerRun, MakeWorkspace, Workspace, case_toml
 
 from nearlossless.history.store import newest
-from nearlossless.latencies import PairedLatencies
 from nearlossless.progress import duration
 from nearlossless.record import RECORD_FILE
+from nearlossless.speed.latencies import PairedLatencies
 from nearlossless.verdicts import EXIT_UNDECIDED, Outcome
 
 pytestmark = pytest.mark.slow

@@ -9,7 +9,7 @@ import pytest
 from tests.plugin.inner import TIME_LIMIT_S, MakeWorkspace, case_toml
 
 from nearlossless.report.verdict_list import listed
-from nearlossless.run import Run
+from nearlossless.runs.run import Run
 
 pytestmark = pytest.mark.slow
 

@@ -11,7 +11,7 @@ from tests.plugin.inner import InnerRun, Workspace
 
 from nearlossless.history.needs import BUDGET_ENDED
 from nearlossless.record import RECORD_FILE, read_record
-from nearlossless.run import LOCK
+from nearlossless.runs.run import LOCK
 from nearlossless.verdicts import EXIT_UNDECIDED, Outcome
 
 pytestmark = pytest.mark.slow

@@ -8,8 +8,8 @@ import pytest
 from tests.plugin.inner import IDENTITY, InnerRun, MakeWorkspace, Workspace, case_toml
 
 from nearlossless.history.store import newest
-from nearlossless.parts import DIED
 from nearlossless.record import RECORD_FILE
+from nearlossless.runs.parts import DIED
 from nearlossless.verdicts import EXIT_REGRESSION, Outcome
 
 pytestmark = [

@@ -9,25 +9,25 @@ from PIL import Image
 from tests.scores import scores
 from tests.shrinking import CHANGES, shrink
 
-from nearlossless.caches import CacheUse
-from nearlossless.case_files import load_case
-from nearlossless.cases import Case, Generation, Model
+from nearlossless.cases.case import Case, Generation, Model
+from nearlossless.cases.files import load_case
+from nearlossless.cases.recipes import Recipe
+from nearlossless.cases.thresholds import Thresholds
 from nearlossless.effect import Effect
 from nearlossless.environment import Fingerprint, PictureIdentity, TimingIdentity
 from nearlossless.fields import Device
-from nearlossless.leaks import FIRST_LOOK, Rounds
+from nearlossless.memory.leaks import FIRST_LOOK, Rounds
 from nearlossless.miniature.world import draw, scene_at
+from nearlossless.processes.caches import CacheUse
+from nearlossless.processes.worker import PhasePeaks, ProcessRun
 from nearlossless.progress import Progress
-from nearlossless.recipes import Recipe
 from nearlossless.record import Record
 from nearlossless.record.quality import ParityRecord, PictureRecord, StepParity
 from nearlossless.record.shapes import SizeRecord
 from nearlossless.record.speed import PhaseTimes, Speeds
 from nearlossless.record.subject import SubjectRecord
 from nearlossless.record.verdicts import CheckRecord, VerdictRecord
-from nearlossless.selection import Subject
-from nearlossless.thresholds import Thresholds
-from nearlossless.worker import PhasePeaks, ProcessRun
+from nearlossless.runs.selection import Subject
 
 BASELINES = Path(__file__).parents[2] / "baselines"
 

@@ -14,7 +14,7 @@ import nearlossless
 SOURCE = Path(nearlossless.__file__).parent
 FILES = sorted(path.relative_to(SOURCE).as_posix() for path in SOURCE.rglob("*.py"))
 KNOW_DIFFUSERS = ("pipelines/", "metrics/clip.py", "metrics/features.py", "backends/", "miniature/")
-PROCESSES = ("worker.py", "backends/nexfort_trial.py")
+PROCESSES = ("processes/worker.py", "backends/nexfort_trial.py")
 HEAVY = ("torch", "diffusers", "transformers")
 PLUGIN = tuple(file.removesuffix(".py").replace("/", ".") for file in FILES if file.startswith("plugin/"))
 
@@ -92,28 +92,60 @@ def test_whole_path_of_an_import_is_absolute(file: str) -> None:
         (
             (
                 "gates",
-                "cases",
-                "case_files",
+                "cases.case",
+                "cases.files",
                 "record",
-                "timing",
+                "speed.timing",
                 "report.table",
                 "progress",
                 "atomic",
-                "proposals",
-                "plan",
+                "accepting.proposals",
+                "memory.plan",
             ),
             (*HEAVY, "pytest"),
         ),
-        (("plugin", "cli", "run", "offers", "case_edits", "report.html", "report.markdown", "report.console"), HEAVY),
-        (("serving", "stack_workers", "stacks", "interpreters", "gates.stacks", "report.stacks"), (*HEAVY, "pytest")),
+        (
+            (
+                "plugin",
+                "cli",
+                "runs.run",
+                "accepting.offers",
+                "cases.edits",
+                "report.html",
+                "report.markdown",
+                "report.console",
+            ),
+            HEAVY,
+        ),
+        (
+            (
+                "stacks.serving",
+                "stacks.workers",
+                "stacks.results",
+                "stacks.interpreters",
+                "gates.stacks",
+                "report.stacks",
+            ),
+            (*HEAVY, "pytest"),
+        ),
         (
             ("history.review", "history.store", "report.benchmark"),
             (*HEAVY, "pytest", "scipy", "ruptures", "matplotlib", "pytest_benchmark"),
         ),
-        (("worker", "processes", "baselines", "environment", "selection", "metrics.scores"), (*HEAVY, "pytest")),
+        (
+            (
+                "processes.worker",
+                "processes.parent",
+                "baselines.expected",
+                "environment",
+                "runs.selection",
+                "metrics.scores",
+            ),
+            (*HEAVY, "pytest"),
+        ),
         (PLUGIN, (*HEAVY, "numpy", "PIL")),
-        (("merging", "parts", "devices", "history.needs"), (*HEAVY, "pytest")),
-        (("evidence", "slowdown", "accepted", "quiet"), (*HEAVY, "pytest")),
+        (("runs.merging", "runs.parts", "runs.devices", "history.needs"), (*HEAVY, "pytest")),
+        (("evidence", "speed.slowdown", "accepting.accepted", "speed.quiet"), (*HEAVY, "pytest")),
         (("evaluation.judging", "evaluation.prompts", "evaluation.sampling"), (*HEAVY, "pytest", "pyarrow", "ray")),
         (
             ("evaluation.command", "evaluation.ray_engine", "report.plots.distributions", "report.evaluation"),

@@ -10,17 +10,17 @@ import torch
 import torch._dynamo
 from torch import nn
 
-from nearlossless import worker
 from nearlossless.backends import BackendError
-from nearlossless.cases import Case
+from nearlossless.cases.case import Case
+from nearlossless.cases.recipes import Recipe
 from nearlossless.effect import Effect, measure_effect, shortfalls
 from nearlossless.measuring.building import compile_beside
 from nearlossless.pipelines.loading import build_baseline
+from nearlossless.processes import worker
+from nearlossless.processes.worker import Job
 from nearlossless.progress import Progress
-from nearlossless.recipes import Recipe
-from nearlossless.selection import Subject
-from nearlossless.shapes import Compiles, counted_compiles
-from nearlossless.worker import Job
+from nearlossless.runs.selection import Subject
+from nearlossless.shapes.counting import Compiles, counted_compiles
 
 BUILT_IN = Recipe(backend="inductor", touches=("transformer",))
 USERS_OWN = Recipe(backend="my.package:fast", touches=("transformer",))

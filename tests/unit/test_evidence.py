@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from nearlossless.cases import Sampling
+from nearlossless.cases.case import Sampling
 from nearlossless.evidence import MeanJudge, narrowest_band
 from nearlossless.verdicts import Outcome
 

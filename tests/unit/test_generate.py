@@ -10,9 +10,9 @@ import pytest
 import torch
 from PIL import Image
 
-from nearlossless.cases import Case, CaseError
+from nearlossless.cases.case import Case, CaseError
+from nearlossless.cases.recipes import Recipe
 from nearlossless.generate import Overrides, choose_device, choose_recipe, draw_by_hand
-from nearlossless.recipes import Recipe
 from nearlossless.report.table import Row
 
 T5 = "text_encoder_3"

@@ -8,12 +8,12 @@ import numpy.typing as npt
 import pytest
 from PIL import Image
 
-from nearlossless.calibration import proposed_lines
-from nearlossless.cases import Case
-from nearlossless.figures import FIGURES
+from nearlossless.baselines.calibration import proposed_lines
+from nearlossless.baselines.noise import read_noise
+from nearlossless.cases.case import Case
+from nearlossless.metrics.figures import FIGURES
 from nearlossless.metrics.pixels import Pixels
 from nearlossless.metrics.scores import compare
-from nearlossless.noise import read_noise
 from nearlossless.report.noise import render_noise
 
 DOCS = Path(__file__).parents[2] / "docs"

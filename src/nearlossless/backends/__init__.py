@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from nearlossless.recipes import BUILT_IN_BACKENDS
+from nearlossless.cases.recipes import BUILT_IN_BACKENDS
 
 
 class BackendError(Exception):

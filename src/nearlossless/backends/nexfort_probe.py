@@ -19,9 +19,9 @@ from typing import Any
 
 from nearlossless.backends import BackendError, BackendUnavailable
 from nearlossless.backends.nexfort_trial import Task
+from nearlossless.cases.recipes import NEXFORT, NEXFORT_SCHEME, Recipe
 from nearlossless.environment import onediff_variables
-from nearlossless.processes import cache_environment, child_environment, tail
-from nearlossless.recipes import NEXFORT, NEXFORT_SCHEME, Recipe
+from nearlossless.processes.parent import cache_environment, child_environment, tail
 
 TIME_LIMIT_S = 300.0
 TRIED = {"NEARLOSSLESS_NEXFORT_TRIED": "1"}  # for workers: whoever started them has tried it

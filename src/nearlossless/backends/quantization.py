@@ -6,7 +6,7 @@ from torch import nn
 
 from nearlossless.backends import BackendError, BackendUnavailable
 from nearlossless.backends.blocks import repeated_blocks
-from nearlossless.recipes import FLOAT8, INT8, NEXFORT_SCHEME
+from nearlossless.cases.recipes import FLOAT8, INT8, NEXFORT_SCHEME
 
 FLOAT8_CAPABILITY = (8, 9)  # CUDA compute capability from which tensor cores multiply float8: Ada and Hopper
 _MULTIPLE = 16  # of both sides of a weight: torch._scaled_mm's requirement; torch._int_mm asks for 8

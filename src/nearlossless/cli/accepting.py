@@ -6,8 +6,8 @@ from typing import Annotated
 
 import typer
 
+from nearlossless.cli.failing import fail
 from nearlossless.cli.options import Baselines, DeviceName
-from nearlossless.failing import fail
 
 Report = Annotated[Path, typer.Argument(help="Report folder of a run, from this machine or another.")]
 Why = Annotated[
@@ -34,10 +34,10 @@ def approve(
     baselines: Baselines = Path("baselines"),
 ) -> None:
     """Show what a run offers; with a reason take candidates over as expected pictures, and figures as thresholds."""
-    from nearlossless.approval import ApprovalError
-    from nearlossless.cases import CaseError
+    from nearlossless.accepting.approval import ApprovalError
+    from nearlossless.accepting.review import Wishes, review
+    from nearlossless.cases.case import CaseError
     from nearlossless.record import RecordError
-    from nearlossless.review import Wishes, review
 
     wishes = Wishes(reason=reason, also=also, only=tuple(only), thresholds=thresholds, tighten=tighten)
     try:
@@ -53,10 +53,10 @@ def calibrate(
 ) -> None:
     """Measure how far a case's pictures move on this machine although nothing is wrong, keep it, propose bands."""
     from nearlossless.backends import BackendError, BackendUnavailable
-    from nearlossless.calibration import calibrate as measure
-    from nearlossless.calibration import proposed_lines
-    from nearlossless.case_files import find_case
-    from nearlossless.cases import CaseError
+    from nearlossless.baselines.calibration import calibrate as measure
+    from nearlossless.baselines.calibration import proposed_lines
+    from nearlossless.cases.case import CaseError
+    from nearlossless.cases.files import find_case
     from nearlossless.generate import choose_device
     from nearlossless.measuring import BaselineError
     from nearlossless.progress import Progress

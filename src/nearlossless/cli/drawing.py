@@ -6,8 +6,8 @@ from typing import Annotated
 
 import typer
 
+from nearlossless.cli.failing import fail
 from nearlossless.cli.options import Baselines, DeviceName
-from nearlossless.failing import fail
 
 CaseName = Annotated[str, typer.Option(help="Case to draw.")]
 RecipeName = Annotated[
@@ -54,7 +54,7 @@ def generate(
     """Draw one picture by hand and print the benchmark's table. Settings left out are the case's."""
     from nearlossless import generate as by_hand
     from nearlossless.backends import BackendError, BackendUnavailable
-    from nearlossless.cases import CaseError
+    from nearlossless.cases.case import CaseError
 
     steps, guidance = num_inference_steps, guidance_scale
     overrides = by_hand.Overrides(

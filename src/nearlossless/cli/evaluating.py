@@ -7,8 +7,8 @@ from typing import Annotated, Literal
 
 import typer
 
+from nearlossless.cli.failing import fail
 from nearlossless.cli.options import Baselines, DeviceName
-from nearlossless.failing import fail
 
 EngineName = Literal["local", "ray"]
 Prompts = Annotated[
@@ -46,7 +46,7 @@ def evaluate(
 ) -> None:
     """Judge a recipe over thousands of prompts. Exit code 0: PASS; 1: REGRESSION; 10: undecided or not comparable."""
     from nearlossless.backends import BackendError, BackendUnavailable
-    from nearlossless.cases import CaseError
+    from nearlossless.cases.case import CaseError
     from nearlossless.evaluation.command import Options, run
     from nearlossless.measuring import BaselineError
     from nearlossless.pipelines.compiling import BaselineChanged

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from nearlossless.failing import fail
+from nearlossless.cli.failing import fail
 
 Expected = Annotated[Path, typer.Argument(metavar="A.png", help="The picture to compare with.")]
 Obtained = Annotated[Path, typer.Argument(metavar="B.png", help="The picture to judge.")]
@@ -25,8 +25,8 @@ def compare(expected: Expected, obtained: Obtained, html: Html = None, differenc
     Ends with 0 if every pixel is the same, with 1 if any differs, with 2 if they cannot be compared.
     """
     from nearlossless.atomic import write_bytes
-    from nearlossless.baselines import encode_png
-    from nearlossless.picture_pair import PictureError, read_pair
+    from nearlossless.baselines.expected import encode_png
+    from nearlossless.metrics.picture_pair import PictureError, read_pair
     from nearlossless.report.approval import amplified_difference
     from nearlossless.report.console import render_cells
     from nearlossless.report.pair import pair_rows, write_pair_page

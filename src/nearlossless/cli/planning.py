@@ -6,8 +6,8 @@ from typing import Annotated
 
 import typer
 
+from nearlossless.cli.failing import fail
 from nearlossless.cli.options import Baselines
-from nearlossless.failing import fail
 
 
 def plan(
@@ -18,10 +18,10 @@ def plan(
     baselines: Baselines = Path("baselines"),
 ) -> None:
     """Count a case's weights under a recipe and estimate its peak, with no GPU and no download. Exit code 1: no fit."""
-    from nearlossless import plan as planning
     from nearlossless.backends import BackendError, BackendUnavailable
-    from nearlossless.case_files import find_case
-    from nearlossless.cases import CaseError
+    from nearlossless.cases.case import CaseError
+    from nearlossless.cases.files import find_case
+    from nearlossless.memory import plan as planning
     from nearlossless.report.console import render_cells
 
     if gib is not None and card is not None:

@@ -7,8 +7,8 @@ from typing import Annotated, NoReturn
 
 import typer
 
+from nearlossless.cli.failing import fail
 from nearlossless.cli.options import Baselines
-from nearlossless.failing import fail
 
 Store = Annotated[Path, typer.Option(metavar="DIR", help="Folder that pytest's --history was given.")]
 FigureNames = Annotated[list[str], typer.Option("--figure", metavar="NAME", help="Only this figure; repeatable.")]
@@ -109,9 +109,9 @@ def merge(
 ) -> NoReturn:
     """Put the records of all shards into one. The exit code is that of the worst; a missing shard is never green."""
     from nearlossless.history.store import append
-    from nearlossless.merging import MergeError, merge_reports
     from nearlossless.record import RecordError
     from nearlossless.report import write_reports
+    from nearlossless.runs.merging import MergeError, merge_reports
 
     try:
         merged = merge_reports(records, report_dir)

@@ -5,8 +5,8 @@ from functools import partial
 from pathlib import Path
 from typing import Literal
 
-from nearlossless.case_files import find_case
-from nearlossless.cases import Case, CaseError
+from nearlossless.cases.case import Case, CaseError
+from nearlossless.cases.files import find_case
 from nearlossless.evaluation.engines import Engine, LocalEngine, fixed_threads
 from nearlossless.evaluation.evaluating import evaluate
 from nearlossless.evaluation.pairs import build_drawer, one_picture_a_call
@@ -16,7 +16,7 @@ from nearlossless.evaluation.remote import WorkerJob
 from nearlossless.fields import Device
 from nearlossless.generate import choose_device
 from nearlossless.progress import Progress
-from nearlossless.selection import Subject, select_subjects
+from nearlossless.runs.selection import Subject, select_subjects
 
 EngineName = Literal["local", "ray"]
 DEFAULT_FOLDER = "nearlossless-evaluation"

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from nearlossless.cases.waivers import waive
 from nearlossless.environment import Fingerprint
 from nearlossless.evaluation.engines import Engine
 from nearlossless.evaluation.figures import features_of
@@ -16,10 +17,9 @@ from nearlossless.evaluation.summary import summarize
 from nearlossless.progress import Progress
 from nearlossless.record import now
 from nearlossless.report.evaluation import write_evaluation_page
-from nearlossless.run import verdict_record
-from nearlossless.selection import Subject
+from nearlossless.runs.run import verdict_record
+from nearlossless.runs.selection import Subject
 from nearlossless.verdicts import Verdict
-from nearlossless.waivers import waive
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict
 from nearlossless.evaluation.prompts import PromptSet
 from nearlossless.metrics.clip import judge_folder
 from nearlossless.pipelines.loading import weights_digest
-from nearlossless.selection import Subject
+from nearlossless.runs.selection import Subject
 
 DRAWN = {"height", "width", "steps", "guidance_scale", "max_sequence_length"}
 APPLIED = {"backend", "touches", "quantization", "environment", "options"}

@@ -8,11 +8,11 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
+from nearlossless.cases.thresholds import Thresholds
 from nearlossless.evaluation.results import PromptResult, Status
 from nearlossless.evaluation.sampling import MeanEvidence, share_interval
 from nearlossless.gates.bands import band_checks
 from nearlossless.sequential import Interval, Moments, mean_interval
-from nearlossless.thresholds import Thresholds
 from nearlossless.verdicts import Check, Outcome, Verdict, at_least, at_most, found, verdict
 
 GATE = "evaluation"

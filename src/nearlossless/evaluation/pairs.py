@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from nearlossless.backends import BackendError, BackendUnavailable
-from nearlossless.baselines import encode_png
-from nearlossless.cases import Case, CaseError
-from nearlossless.comparison import tripped
+from nearlossless.baselines.comparison import tripped
+from nearlossless.baselines.expected import encode_png
+from nearlossless.cases.case import Case, CaseError
 from nearlossless.environment import Fingerprint, environment_variables
 from nearlossless.evaluation.prompts import Prompt
 from nearlossless.evaluation.results import Drawn, PromptResult, Rank, Status, unfinished
@@ -23,7 +23,7 @@ from nearlossless.pipelines.drawing import draw
 from nearlossless.pipelines.loading import build_baseline, fingerprint_of
 from nearlossless.pipelines.requests import Request
 from nearlossless.progress import Progress
-from nearlossless.selection import Subject
+from nearlossless.runs.selection import Subject
 
 if TYPE_CHECKING:
     from PIL import Image

@@ -3,12 +3,12 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from nearlossless.cases import CaseError
+from nearlossless.cases.case import CaseError
 from nearlossless.evaluation.identity import RunIdentity, identity_of
 from nearlossless.evaluation.parquet import check_installed
 from nearlossless.evaluation.prompts import PromptSet, read_prompts
 from nearlossless.evaluation.reference import Reference, read_reference
-from nearlossless.selection import Subject
+from nearlossless.runs.selection import Subject
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from nearlossless.cases import CaseError
+from nearlossless.cases.case import CaseError
 
 HELD_OUT = "miniature:held-out"
 HELD_OUT_PROMPTS = 1000

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from nearlossless.backends import BackendUnavailable
-from nearlossless.cases import CaseError
+from nearlossless.cases.case import CaseError
 from nearlossless.environment import Fingerprint
 from nearlossless.evaluation.engines import Results
 from nearlossless.evaluation.prompts import Prompt

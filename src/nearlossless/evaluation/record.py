@@ -6,10 +6,10 @@ from typing import Any, Final, Literal
 from pydantic import Field
 
 from nearlossless.atomic import write_text
+from nearlossless.cases.thresholds import Band
 from nearlossless.evaluation.bands import SetBand
 from nearlossless.record.part import Part
 from nearlossless.record.verdicts import VerdictRecord
-from nearlossless.thresholds import Band
 
 SCHEMA_VERSION: Final = 1
 RECORD_FILE = "evaluation.json"

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from nearlossless.cases import CaseError
+from nearlossless.cases.case import CaseError
 from nearlossless.evaluation.distances import Moments, Rows, cmmd, fid, kid
 
 FEATURES, NETWORK, MEAN, COVARIANCE = "features", "network", "mean", "covariance"

@@ -6,7 +6,8 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict
 
-from nearlossless.cases import Case
+from nearlossless.cases.case import Case
+from nearlossless.cases.recipes import Recipe
 from nearlossless.environment import Fingerprint
 from nearlossless.evaluation.engines import fixed_threads
 from nearlossless.evaluation.pairs import DeviceLost, PairDrawer, build_drawer
@@ -14,8 +15,7 @@ from nearlossless.evaluation.prompts import Prompt
 from nearlossless.evaluation.results import Drawn, Rank
 from nearlossless.fields import Device
 from nearlossless.progress import Progress
-from nearlossless.recipes import Recipe
-from nearlossless.selection import Subject
+from nearlossless.runs.selection import Subject
 
 
 class WorkerJob(BaseModel):

@@ -5,7 +5,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from nearlossless.cases import CaseError
+from nearlossless.cases.case import CaseError
 from nearlossless.environment import Fingerprint
 from nearlossless.evaluation.engines import LocalEngine, fixed_threads
 from nearlossless.evaluation.evaluating import evaluate
@@ -13,7 +13,7 @@ from nearlossless.evaluation.pairs import drawer_of
 from nearlossless.evaluation.preparing import Wanted, prepare
 from nearlossless.evaluation.record import RECORD_FILE
 from nearlossless.progress import Progress
-from nearlossless.selection import Subject
+from nearlossless.runs.selection import Subject
 from nearlossless.verdicts import Verdict
 
 

@@ -12,7 +12,7 @@ from filelock import FileLock, Timeout
 from pydantic import ValidationError
 
 from nearlossless.atomic import write_bytes, write_text
-from nearlossless.cases import CaseError
+from nearlossless.cases.case import CaseError
 from nearlossless.evaluation.identity import RunIdentity
 from nearlossless.evaluation.journal import Journal, rows_in
 from nearlossless.evaluation.parquet import from_parquet, to_parquet

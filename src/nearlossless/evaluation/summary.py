@@ -13,8 +13,8 @@ from nearlossless.evaluation.preparing import Prepared
 from nearlossless.evaluation.record import EvaluationRecord, Mean, PaceRecord, WorstPrompt
 from nearlossless.evaluation.results import PromptResult, Status
 from nearlossless.evaluation.store import WORST, Store
-from nearlossless.provenance import command
 from nearlossless.record.verdicts import VerdictRecord
+from nearlossless.runs.provenance import command
 from nearlossless.sequential import Moments, mean_interval
 
 

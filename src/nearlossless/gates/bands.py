@@ -2,9 +2,9 @@
 
 import math
 
-from nearlossless.figures import FIGURES, SSIM, Figure
+from nearlossless.cases.thresholds import Band
+from nearlossless.metrics.figures import FIGURES, SSIM, Figure
 from nearlossless.metrics.scores import Scores
-from nearlossless.thresholds import Band
 from nearlossless.verdicts import Check, Outcome, at_least, at_most, found
 
 LIVE_SSIM = f"live {SSIM}"

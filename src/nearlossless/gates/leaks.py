@@ -1,9 +1,9 @@
 """Does memory stay where it is from call to call, and is it given back at the end?"""
 
-from nearlossless.leaks import FIRST_LOOK, Rounds, host_slope_bytes, tensor_growth_bytes
-from nearlossless.thresholds import Thresholds
+from nearlossless.cases.thresholds import Thresholds
+from nearlossless.memory.leaks import FIRST_LOOK, Rounds, host_slope_bytes, tensor_growth_bytes
+from nearlossless.processes.worker import ProcessRun
 from nearlossless.verdicts import Check, Outcome, at_most, found, interval_at_most
-from nearlossless.worker import ProcessRun
 
 KIB, MIB = 1024, 1024**2
 GROWTH, LEAK, RESIDUE = "tensors, growth", "host memory, leak a call", "residue"

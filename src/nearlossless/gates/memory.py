@@ -1,10 +1,10 @@
 """Does it still fit, and does it stay so?"""
 
+from nearlossless.cases.thresholds import Thresholds
 from nearlossless.gates.leaks import leak_checks, residue_check
-from nearlossless.memory import SINCE_START
-from nearlossless.thresholds import Thresholds
+from nearlossless.memory.peaks import SINCE_START
+from nearlossless.processes.worker import ProcessRun
 from nearlossless.verdicts import Check, Outcome, Verdict, at_most, found, verdict
-from nearlossless.worker import ProcessRun
 
 GIB = 1024**3
 

@@ -4,8 +4,8 @@ import math
 from dataclasses import replace
 from functools import partial
 
+from nearlossless.cases.thresholds import Thresholds
 from nearlossless.record.quality import ParityRecord, StepParity
-from nearlossless.thresholds import Thresholds
 from nearlossless.verdicts import Check, Outcome, at_most, found
 
 PARITY = "step parity"

@@ -3,14 +3,14 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
-from nearlossless.figures import SSIM
+from nearlossless.baselines.noise import with_margin
+from nearlossless.cases.thresholds import Band, Thresholds
 from nearlossless.gates.bands import LIVE_SSIM, band_checks, count_checks
 from nearlossless.gates.parity import parity_checks
 from nearlossless.gates.replay import replay_checks
+from nearlossless.metrics.figures import SSIM
 from nearlossless.metrics.scores import Scores
-from nearlossless.noise import with_margin
 from nearlossless.record.quality import ParityRecord, PictureRecord, ReplayRecord
-from nearlossless.thresholds import Band, Thresholds
 from nearlossless.verdicts import Check, Outcome, Verdict, at_most, found, verdict
 
 # In units of the baseline's own distance to the reference: compilations reach 1.6, float8 and int8 3.8 and more.

@@ -2,11 +2,11 @@
 
 import math
 
+from nearlossless.cases.thresholds import Thresholds
 from nearlossless.gates.bands import band_checks
 from nearlossless.metrics.scores import Scores
-from nearlossless.parity import ROUNDING_RMS
+from nearlossless.parity.steps import ROUNDING_RMS
 from nearlossless.record.quality import InputKind, ReplayRecord
-from nearlossless.thresholds import Thresholds
 from nearlossless.verdicts import Check, Outcome, at_most, found
 
 REPLAY = "replay"

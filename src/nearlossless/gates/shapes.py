@@ -3,12 +3,12 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-from nearlossless.cases import Sampling
+from nearlossless.cases.case import Sampling
+from nearlossless.cases.thresholds import Thresholds
 from nearlossless.gates.bands import LIVE_SSIM
-from nearlossless.latencies import PairedLatencies
 from nearlossless.record.shapes import SizeRecord, SwapRecord, WarmupRecord
-from nearlossless.speedup import judge_pairs
-from nearlossless.thresholds import Thresholds
+from nearlossless.speed.latencies import PairedLatencies
+from nearlossless.speed.speedup import judge_pairs
 from nearlossless.verdicts import Check, Outcome, Verdict, at_least, at_most, found, verdict
 
 WARMUP = "warm-up"

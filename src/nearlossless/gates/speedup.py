@@ -3,13 +3,13 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from nearlossless.cases import Sampling
-from nearlossless.latencies import PairedLatencies
+from nearlossless.cases.case import Sampling
+from nearlossless.cases.thresholds import Thresholds
 from nearlossless.record.speed import AcceptedSpeeds
-from nearlossless.replicas import across
-from nearlossless.slowdown import judge_slowdown
-from nearlossless.speedup import judge_latencies, judge_pairs
-from nearlossless.thresholds import Thresholds
+from nearlossless.speed.latencies import PairedLatencies
+from nearlossless.speed.replicas import across
+from nearlossless.speed.slowdown import judge_slowdown
+from nearlossless.speed.speedup import judge_latencies, judge_pairs
 from nearlossless.verdicts import Check, Outcome, Verdict, found, verdict
 
 

@@ -3,16 +3,16 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
-from nearlossless.cases import Sampling
+from nearlossless.cases.case import Sampling
+from nearlossless.cases.thresholds import Thresholds
 from nearlossless.environment import TimingIdentity
-from nearlossless.figures import SSIM
 from nearlossless.gates.bands import band_checks, count_checks
 from nearlossless.gates.memory import GIB
-from nearlossless.latencies import PairedLatencies
-from nearlossless.memory import SINCE_START
-from nearlossless.speedup import judge_pairs
-from nearlossless.stacks import StackComparison, StackPair, StackPicture
-from nearlossless.thresholds import Thresholds
+from nearlossless.memory.peaks import SINCE_START
+from nearlossless.metrics.figures import SSIM
+from nearlossless.speed.latencies import PairedLatencies
+from nearlossless.speed.speedup import judge_pairs
+from nearlossless.stacks.results import StackComparison, StackPair, StackPicture
 from nearlossless.verdicts import Check, Outcome, Verdict, at_most, found, verdict
 
 SPEED = "speed here / there"

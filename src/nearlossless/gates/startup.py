@@ -2,10 +2,10 @@
 
 from collections.abc import Mapping
 
-from nearlossless.caches import CacheUse
-from nearlossless.thresholds import Thresholds
+from nearlossless.cases.thresholds import Thresholds
+from nearlossless.processes.caches import CacheUse
+from nearlossless.processes.worker import ProcessRun
 from nearlossless.verdicts import Check, Outcome, Verdict, at_most, found, verdict
-from nearlossless.worker import ProcessRun
 
 MISSES = "cache misses"
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from nearlossless.gates import GIB
-from nearlossless.latencies import PairedLatencies, is_latency, log_ratios
 from nearlossless.record.subject import SubjectRecord
+from nearlossless.speed.latencies import PairedLatencies, is_latency, log_ratios
 
 _LARGEST = 1e12  # of any unit here; beyond, squares lose their meaning
 

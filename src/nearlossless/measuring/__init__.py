@@ -5,14 +5,14 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from nearlossless.backends import BackendError
-from nearlossless.cases import Case
+from nearlossless.cases.case import Case
 from nearlossless.pipelines.drawing import draw_batch
 from nearlossless.pipelines.requests import Request
 
 if TYPE_CHECKING:
     from PIL import Image
 
-    from nearlossless.comparison import Draw
+    from nearlossless.baselines.comparison import Draw
 
 
 class BaselineError(Exception):

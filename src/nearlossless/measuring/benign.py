@@ -8,15 +8,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nearlossless.backends import denoiser
-from nearlossless.cases import Case
-from nearlossless.comparison import Draw
+from nearlossless.baselines.comparison import Draw
+from nearlossless.cases.case import Case
+from nearlossless.cases.recipes import INDUCTOR, Recipe
 from nearlossless.environment import environment_variables, restored_torch_settings
 from nearlossless.fields import Device
 from nearlossless.measuring import drawer
 from nearlossless.pipelines.compiling import build_compiled
 from nearlossless.pipelines.requests import Request
-from nearlossless.processes import cache_environment
-from nearlossless.recipes import INDUCTOR, Recipe
+from nearlossless.processes.parent import cache_environment
 
 if TYPE_CHECKING:
     from PIL import Image

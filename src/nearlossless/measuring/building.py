@@ -11,8 +11,8 @@ from nearlossless.pipelines.compiling import build_alone, build_compiled, check_
 from nearlossless.pipelines.drawing import draw_batch
 from nearlossless.pipelines.requests import batches, short_batch
 from nearlossless.progress import Progress
-from nearlossless.selection import Subject
-from nearlossless.shapes import counted_compiles
+from nearlossless.runs.selection import Subject
+from nearlossless.shapes.counting import counted_compiles
 
 
 def compile_beside(baseline: Any, subject: Subject, progress: Progress) -> tuple[Any, Effect]:

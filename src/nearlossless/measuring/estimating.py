@@ -1,11 +1,11 @@
 """The plan's estimate before anything is measured on a GPU: it warns, and decides nothing."""
 
 from nearlossless.backends import BackendError, BackendUnavailable
-from nearlossless.cases import CaseError
+from nearlossless.cases.case import CaseError
 from nearlossless.gates import GIB
-from nearlossless.plan import plan
+from nearlossless.memory.plan import plan
 from nearlossless.progress import Progress
-from nearlossless.selection import Subject
+from nearlossless.runs.selection import Subject
 
 
 def gpu_gib() -> float:

@@ -9,13 +9,13 @@ from typing import Any
 
 from nearlossless.backends import BackendError
 from nearlossless.backends.nexfort_probe import TRIED, check, tasks_of
+from nearlossless.cases.recipes import Recipe
 from nearlossless.environment import environment_variables
 from nearlossless.measuring import BaselineError
-from nearlossless.processes import BaselineOutOfMemory, WorkerError, cache_environment, run_worker
+from nearlossless.processes.parent import BaselineOutOfMemory, WorkerError, cache_environment, run_worker
+from nearlossless.processes.worker import Job, ProcessRun
 from nearlossless.progress import Progress
-from nearlossless.recipes import Recipe
-from nearlossless.selection import Subject
-from nearlossless.worker import Job, ProcessRun
+from nearlossless.runs.selection import Subject
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

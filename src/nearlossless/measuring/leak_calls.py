@@ -6,10 +6,10 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from nearlossless.backends import BackendError
-from nearlossless.cases import Case, Generation
+from nearlossless.cases.case import Case, Generation
 from nearlossless.fields import Device
-from nearlossless.held import host_bytes, settled, tensor_bytes
-from nearlossless.leaks import Rounds, is_clean, looks
+from nearlossless.memory.held import host_bytes, settled, tensor_bytes
+from nearlossless.memory.leaks import Rounds, is_clean, looks
 from nearlossless.pipelines.drawing import draw_batch
 from nearlossless.pipelines.requests import Batch, batches
 

@@ -9,21 +9,21 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from nearlossless.atomic import write_bytes
-from nearlossless.baselines import encode_png, picture_name
-from nearlossless.comparison import batch_scores, tripped
+from nearlossless.baselines.comparison import batch_scores, tripped
+from nearlossless.baselines.expected import encode_png, picture_name
 from nearlossless.gates.stacks import speed_check
-from nearlossless.interpreters import bare_environment
 from nearlossless.metrics.clip import clip_scorer, judge_folder
 from nearlossless.pipelines.requests import batches, requests
-from nearlossless.processes import OutOfMemory, cache_environment, child_environment
+from nearlossless.processes.parent import OutOfMemory, cache_environment, child_environment
+from nearlossless.processes.worker import Job
 from nearlossless.progress import Progress
-from nearlossless.quiet import watch_of
-from nearlossless.selection import Subject
-from nearlossless.serving import Drawn
-from nearlossless.stack_workers import Stack, Workers
-from nearlossless.stacks import SIDES, Side, StackComparison, StackPair, StackPicture, StackSide
+from nearlossless.runs.selection import Subject
+from nearlossless.speed.quiet import watch_of
+from nearlossless.stacks.interpreters import bare_environment
+from nearlossless.stacks.results import SIDES, Side, StackComparison, StackPair, StackPicture, StackSide
+from nearlossless.stacks.serving import Drawn
+from nearlossless.stacks.workers import Stack, Workers
 from nearlossless.verdicts import Outcome
-from nearlossless.worker import Job
 
 if TYPE_CHECKING:
     from PIL import Image

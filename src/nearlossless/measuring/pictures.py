@@ -4,8 +4,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from nearlossless.baselines import CANDIDATES, EXPECTED
-from nearlossless.comparison import Comparison, compare_pictures
+from nearlossless.baselines.comparison import Comparison, compare_pictures
+from nearlossless.baselines.expected import CANDIDATES, EXPECTED
 from nearlossless.environment import Fingerprint, hardware_folder
 from nearlossless.measuring import baseline_drawer, drawer
 from nearlossless.metrics.clip import clip_scorer, judge_folder
@@ -13,7 +13,7 @@ from nearlossless.pipelines.drawing import latents_sha256
 from nearlossless.pipelines.requests import requests
 from nearlossless.progress import Progress
 from nearlossless.record.quality import PictureRecord
-from nearlossless.selection import Subject
+from nearlossless.runs.selection import Subject
 
 
 def measure_pictures(

@@ -7,14 +7,14 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from nearlossless.backends import BackendError, denoiser
-from nearlossless.cases import Case
-from nearlossless.denoiser_calls import DenoiserCall, record_calls
+from nearlossless.cases.case import Case
 from nearlossless.measuring import baseline_drawer
-from nearlossless.parity import reference_dtype, reference_outputs
+from nearlossless.parity.denoiser_calls import DenoiserCall, record_calls
+from nearlossless.parity.steps import reference_dtype, reference_outputs
+from nearlossless.parity.upcasting import upcast_copy
 from nearlossless.pipelines.placing import without_offload
 from nearlossless.pipelines.requests import batches
 from nearlossless.pipelines.watching import watched
-from nearlossless.upcasting import upcast_copy
 
 if TYPE_CHECKING:
     from PIL import Image

@@ -2,14 +2,14 @@
 
 from typing import Any
 
-from nearlossless.comparison import batch_scores, batch_tripped
+from nearlossless.baselines.comparison import batch_scores, batch_tripped
 from nearlossless.measuring import drawer
 from nearlossless.measuring.recording import Recording, decoded_latents, denoiser_of
+from nearlossless.parity.replay import Player, played_by
 from nearlossless.pipelines.requests import batches
 from nearlossless.progress import Progress
 from nearlossless.record.quality import ReplayRecord
-from nearlossless.replay import Player, played_by
-from nearlossless.selection import Subject
+from nearlossless.runs.selection import Subject
 
 
 def measure_replay(recording: Recording, compiled: Any, subject: Subject, progress: Progress) -> ReplayRecord:

@@ -4,11 +4,11 @@ import sys
 import tempfile
 from pathlib import Path
 
-from nearlossless.pairing import PairingJob
-from nearlossless.processes import OutOfMemory, WorkerProcess, cache_environment, child_environment
+from nearlossless.processes.parent import OutOfMemory, WorkerProcess, cache_environment, child_environment
 from nearlossless.progress import Progress
 from nearlossless.record.speed import Samples
-from nearlossless.selection import Subject
+from nearlossless.runs.selection import Subject
+from nearlossless.speed.pairing import PairingJob
 
 
 def measure_replicas(subject: Subject, progress: Progress) -> list[Samples]:
@@ -33,7 +33,7 @@ def measure_replicas(subject: Subject, progress: Progress) -> list[Samples]:
 
 
 def _measured(job: PairingJob, title: str, progress: Progress) -> Samples:
-    sampling, command = job.case.sampling, [sys.executable, "-m", "nearlossless.pairing"]
+    sampling, command = job.case.sampling, [sys.executable, "-m", "nearlossless.speed.pairing"]
     with progress.phase(title), tempfile.TemporaryDirectory(prefix="nearlossless-") as caches:
         environment = child_environment(cache_environment(Path(caches)) | job.recipe.environment)
         with WorkerProcess(command, environment=environment) as process:

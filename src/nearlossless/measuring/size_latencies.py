@@ -3,10 +3,10 @@
 import time
 from collections.abc import Callable
 
-from nearlossless.cases import Sampling
-from nearlossless.latencies import PairedLatencies
-from nearlossless.quiet import Watch
-from nearlossless.timing import Clock, measure_pairs, timed
+from nearlossless.cases.case import Sampling
+from nearlossless.speed.latencies import PairedLatencies
+from nearlossless.speed.quiet import Watch
+from nearlossless.speed.timing import Clock, measure_pairs, timed
 
 MOST_PAIRS, BUDGET_S = 12, 60.0  # of one size: what is slower than eager shows in a few
 # Times the floor. A case has dozens of sizes, and a recipe that is slower at one of them by anything that matters does

@@ -4,24 +4,24 @@ from contextlib import nullcontext
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from nearlossless.accepted import accepted_warmup, compiling_versions
+from nearlossless.accepting.accepted import accepted_warmup, compiling_versions
 from nearlossless.backends import BackendError
-from nearlossless.cases import Case
-from nearlossless.comparison import Draw, batch_ssim, batch_tripped
+from nearlossless.baselines.comparison import Draw, batch_ssim, batch_tripped
+from nearlossless.cases.case import Case
 from nearlossless.effect import Effect
 from nearlossless.environment import Fingerprint
 from nearlossless.measuring import baseline_drawer, drawer
 from nearlossless.measuring.size_latencies import size_latencies
 from nearlossless.pipelines.requests import Batch, Variation, other_variations, size_variations
-from nearlossless.processes import cache_folders
+from nearlossless.processes.parent import cache_folders
 from nearlossless.progress import Progress
-from nearlossless.quiet import watch_of
-from nearlossless.recompiles import counted_recordings, is_refusal, refusing_compiles, told_compiles
 from nearlossless.record.shapes import SizeRecord, WarmupCounts, WarmupRecord
-from nearlossless.selection import Subject
-from nearlossless.shapes import Compiles, counted_compiles, warmup_sizes
-from nearlossless.time_limit import TimeLimitReached, time_limit
-from nearlossless.timing import synchronizer, timed
+from nearlossless.runs.selection import Subject
+from nearlossless.shapes.counting import Compiles, counted_compiles, warmup_sizes
+from nearlossless.shapes.recompiles import counted_recordings, is_refusal, refusing_compiles, told_compiles
+from nearlossless.shapes.time_limit import TimeLimitReached, time_limit
+from nearlossless.speed.quiet import watch_of
+from nearlossless.speed.timing import synchronizer, timed
 
 if TYPE_CHECKING:
     from PIL import Image

@@ -5,22 +5,22 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
-from nearlossless.accepted import accepted_speeds
-from nearlossless.cases import Case
-from nearlossless.clocks import clock_reader
+from nearlossless.accepting.accepted import accepted_speeds
+from nearlossless.cases.case import Case
 from nearlossless.environment import Fingerprint
 from nearlossless.fields import Device
-from nearlossless.latencies import PairedLatencies
 from nearlossless.measuring import baseline_drawer
 from nearlossless.pipelines.drawing import draw_batch
 from nearlossless.pipelines.phases import phase_times
 from nearlossless.pipelines.requests import batches
 from nearlossless.progress import Progress
-from nearlossless.quiet import watch_of
 from nearlossless.record.speed import AcceptedSpeeds, PhaseTimes, Samples, Speeds
-from nearlossless.selection import Subject
-from nearlossless.slowdown import max_latency_slowdown, open_questions
-from nearlossless.timing import measure_alone, measure_pairs, synchronizer
+from nearlossless.runs.selection import Subject
+from nearlossless.speed.clocks import clock_reader
+from nearlossless.speed.latencies import PairedLatencies
+from nearlossless.speed.quiet import watch_of
+from nearlossless.speed.slowdown import max_latency_slowdown, open_questions
+from nearlossless.speed.timing import measure_alone, measure_pairs, synchronizer
 from nearlossless.verdicts import Check
 
 

@@ -4,16 +4,16 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from nearlossless.block_parity import compare_blocks, first_divergence
-from nearlossless.denoiser_calls import DenoiserCall, calls_at
+from nearlossless.cases.thresholds import Thresholds
 from nearlossless.gates import is_parity_regression
 from nearlossless.measuring.recording import Recording, denoiser_of
-from nearlossless.parity import chosen_steps, compare_step, reference_dtype, worst
+from nearlossless.parity.blocks import compare_blocks, first_divergence
+from nearlossless.parity.denoiser_calls import DenoiserCall, calls_at
+from nearlossless.parity.steps import chosen_steps, compare_step, reference_dtype, worst
 from nearlossless.pipelines.placing import bring_back
 from nearlossless.progress import Progress
 from nearlossless.record.quality import ParityRecord
-from nearlossless.selection import Subject
-from nearlossless.thresholds import Thresholds
+from nearlossless.runs.selection import Subject
 
 
 def measure_parity(recording: Recording, compiled: Any, subject: Subject, progress: Progress) -> ParityRecord:

@@ -4,15 +4,15 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from nearlossless.backends import BackendError
-from nearlossless.cases import Lora
-from nearlossless.comparison import batch_ssim, batch_tripped
+from nearlossless.baselines.comparison import batch_ssim, batch_tripped
+from nearlossless.cases.case import Lora
 from nearlossless.measuring import baseline_drawer, drawer
 from nearlossless.pipelines.loras import swap_lora
 from nearlossless.pipelines.requests import size_batches
 from nearlossless.progress import Progress
 from nearlossless.record.shapes import SwapRecord
-from nearlossless.selection import Subject
-from nearlossless.shapes import counted_compiles, warmup_sizes
+from nearlossless.runs.selection import Subject
+from nearlossless.shapes.counting import counted_compiles, warmup_sizes
 
 if TYPE_CHECKING:
     from PIL import Image

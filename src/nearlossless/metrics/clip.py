@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from nearlossless.cases import MINIATURE, CaseError
+from nearlossless.cases.case import MINIATURE, CaseError
 from nearlossless.miniature import JUDGE as MINIATURE_JUDGE
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from nearlossless.cases import CaseError
+from nearlossless.cases.case import CaseError
 
 if TYPE_CHECKING:
     from PIL import Image

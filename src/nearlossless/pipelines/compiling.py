@@ -7,12 +7,12 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from nearlossless.backends import BackendError, BackendUnavailable, resolve
-from nearlossless.cases import Case, CaseError
+from nearlossless.cases.case import Case, CaseError
+from nearlossless.cases.recipes import INDUCTOR, RESTRUCTURING, Recipe
 from nearlossless.environment import restored_torch_settings
 from nearlossless.fields import Device
 from nearlossless.pipelines.loading import build_baseline
 from nearlossless.pipelines.placing import without_offload
-from nearlossless.recipes import INDUCTOR, RESTRUCTURING, Recipe
 
 if TYPE_CHECKING:
     from PIL import Image

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from nearlossless.backends import BackendError
-from nearlossless.cases import Generation
+from nearlossless.cases.case import Generation
 from nearlossless.fields import Device
 from nearlossless.pipelines.placing import bring_back
 from nearlossless.pipelines.requests import Request

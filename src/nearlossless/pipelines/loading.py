@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from nearlossless.cases import MINIATURE, Case, CaseError
+from nearlossless.cases.case import MINIATURE, Case, CaseError
 from nearlossless.environment import Fingerprint, fingerprint
 from nearlossless.fields import Device
 from nearlossless.miniature import PIPELINE as MINIATURE_PIPELINE

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from nearlossless.backends import BackendError
-from nearlossless.cases import CaseError, Lora, Model
+from nearlossless.cases.case import CaseError, Lora, Model
 from nearlossless.pipelines.placing import without_offload
 
 ADAPTER = "lora"  # PEFT's name for the one LoRA that is loaded; a swap keeps it

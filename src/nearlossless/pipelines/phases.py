@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any
 
-from nearlossless.cases import Generation
+from nearlossless.cases.case import Generation
 from nearlossless.fields import Device
-from nearlossless.memory import SINCE_START, PeakMeter
+from nearlossless.memory.peaks import SINCE_START, PeakMeter
 from nearlossless.pipelines.drawing import call, draw_batch
 from nearlossless.pipelines.requests import Request
 from nearlossless.pipelines.watching import watched

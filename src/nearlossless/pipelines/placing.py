@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from nearlossless.cases import CaseError, Model, Offload
+from nearlossless.cases.case import CaseError, Model, Offload
 
 
 def place(pipeline: Any, model: Model, device: str) -> None:

@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from nearlossless.cases import Generation, Shapes
+from nearlossless.cases.case import Generation, Shapes
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from nearlossless.cases import MINIATURE, Case, CaseError
+from nearlossless.cases.case import MINIATURE, Case, CaseError
 from nearlossless.fields import Device
 from nearlossless.miniature import PIPELINE as MINIATURE_PIPELINE
 

@@ -8,12 +8,12 @@ from torch import nn
 
 from nearlossless.backends.inductor import restructure
 from nearlossless.backends.quantization import layers_of
-from nearlossless.cases import Case, CaseError
+from nearlossless.cases.case import Case, CaseError
+from nearlossless.cases.recipes import FLOAT8, INDUCTOR, INT8, NEXFORT_SCHEME, RESTRUCTURING, Recipe
 from nearlossless.fields import Device
 from nearlossless.pipelines.loading import quiet_libraries
 from nearlossless.pipelines.random_weights import stays_float32
 from nearlossless.pipelines.synthetic import configuration_folder, empty_models
-from nearlossless.recipes import FLOAT8, INDUCTOR, INT8, NEXFORT_SCHEME, RESTRUCTURING, Recipe
 
 _ROW_BYTES = {FLOAT8: 4, INT8: 5}  # a float32 scale for each row of a quantized weight; int8 keeps a zero point, too
 _NEXFORT_ROW_BYTES = 4

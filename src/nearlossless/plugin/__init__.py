@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from nearlossless.backends import BackendError, BackendUnavailable
-from nearlossless.cases import CaseError
+from nearlossless.cases.case import CaseError
 from nearlossless.fields import GATES, RELEASE_GATES, STACK_GATES
 from nearlossless.measuring import BaselineError
 from nearlossless.pipelines.compiling import BaselineChanged
@@ -36,9 +36,9 @@ from nearlossless.plugin.stash import (
     TERMINAL,
     TROUBLES,
 )
-from nearlossless.processes import WorkerError
+from nearlossless.processes.parent import WorkerError
 from nearlossless.progress import Progress
-from nearlossless.run import Run
+from nearlossless.runs.run import Run
 from nearlossless.verdicts import EXIT_REGRESSION, EXIT_UNDECIDED, Outcome, exit_code, stopped
 
 pytest_plugins = tuple(
@@ -121,7 +121,7 @@ def _line_break(config: pytest.Config) -> str:
 
 def _candidate_lines(report: Path, baselines: Path) -> list[str]:
     """What each candidate would change; why that cannot be told, where one is not sound."""
-    from nearlossless.approval import ApprovalError, find_candidates
+    from nearlossless.accepting.approval import ApprovalError, find_candidates
     from nearlossless.record import RecordError
 
     try:

@@ -7,7 +7,7 @@ import pytest
 
 from nearlossless.plugin.keeping import prepare_history
 from nearlossless.plugin.stash import FORMER_SIGTERM, RUN
-from nearlossless.run import ReportInUse
+from nearlossless.runs.run import ReportInUse
 
 
 def begin(config: pytest.Config) -> None:

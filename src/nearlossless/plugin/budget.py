@@ -6,12 +6,12 @@ from itertools import groupby
 
 import pytest
 
-from nearlossless.devices import gpu_names
 from nearlossless.history.needs import BUDGET_ENDED, NEVER, Key, Known, Need, needs
 from nearlossless.history.store import newest
 from nearlossless.plugin.items import gate_of, subject_of
 from nearlossless.plugin.keeping import history_folder
 from nearlossless.plugin.stash import DEADLINE, LEFT_OUT
+from nearlossless.runs.devices import gpu_names
 
 TIERS = ("pr = 20", "nightly = 180", "release = 480")
 RUNS = 60  # of the history, the newest; what was judged before them counts as never judged

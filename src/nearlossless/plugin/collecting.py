@@ -5,15 +5,15 @@ from contextlib import nullcontext
 
 import pytest
 
-from nearlossless.cases import CaseError
+from nearlossless.cases.case import CaseError
 from nearlossless.collector import collector_paused
-from nearlossless.interpreters import find_interpreter
 from nearlossless.plugin.budget import budget_minutes, by_need, find_needs, unpacked
 from nearlossless.plugin.items import baselines_folder, has_cases, is_worker, subject_of
 from nearlossless.plugin.shards import take_shard
 from nearlossless.plugin.stash import RANKS, RUN, SELECTION, SELECTION_ERROR
 from nearlossless.plugin.workers import WORKER_INPUT, refuse, tell_groups
-from nearlossless.selection import Subject, select_subjects
+from nearlossless.runs.selection import Subject, select_subjects
+from nearlossless.stacks.interpreters import find_interpreter
 
 
 def _subjects(config: pytest.Config) -> list[Subject]:

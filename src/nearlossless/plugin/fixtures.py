@@ -20,12 +20,12 @@ from nearlossless.measuring.fresh_processes import ProcessRuns
 from nearlossless.plugin.leaving import leave
 from nearlossless.plugin.stash import PROGRESS, RUN
 from nearlossless.plugin.workers import quiet_machine
-from nearlossless.processes import cache_environment
+from nearlossless.processes.parent import cache_environment
 from nearlossless.progress import Progress
 from nearlossless.record.speed import Samples
 from nearlossless.record.subject import SubjectRecord
-from nearlossless.selection import Subject
-from nearlossless.stacks import StackComparison
+from nearlossless.runs.selection import Subject
+from nearlossless.stacks.results import StackComparison
 from nearlossless.verdicts import Outcome, Verdict
 
 Concluding = Callable[[Verdict], Verdict]
@@ -102,8 +102,8 @@ def other_stack(
     request: pytest.FixtureRequest,
 ) -> StackComparison:
     """Both stacks in turn, each in a worker process, while no session pipeline is resident."""
-    from nearlossless.interpreters import check_interpreter, find_interpreter
     from nearlossless.measuring.other_stack import both_stacks, compare_stacks
+    from nearlossless.stacks.interpreters import check_interpreter, find_interpreter
 
     there = find_interpreter(request.config.getoption("against"))
     assert there is not None

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from nearlossless.case_files import CASE_FILE
-from nearlossless.selection import Subject
+from nearlossless.cases.files import CASE_FILE
+from nearlossless.runs.selection import Subject
 
 
 def baselines_folder(config: pytest.Config) -> Path:

@@ -9,7 +9,7 @@ import pytest
 from nearlossless.history.store import append
 from nearlossless.plugin.items import baselines_folder
 from nearlossless.record import write_record
-from nearlossless.run import Run
+from nearlossless.runs.run import Run
 
 INI, VARIABLE = "nearlossless_history", "NEARLOSSLESS_HISTORY"
 

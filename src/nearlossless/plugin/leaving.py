@@ -5,11 +5,11 @@ from typing import Any
 
 import pytest
 
-from nearlossless.parts import DIED, Running, SubjectPart, died, join_parts, read_part, write_part
 from nearlossless.plugin.items import gate_of, is_controller, is_worker, subject_of
 from nearlossless.plugin.stash import CRASHED, DESK, HAS_BEGUN, RANKS, RUN, RUNNING, TROUBLES
 from nearlossless.record import RecordError
-from nearlossless.selection import Subject
+from nearlossless.runs.parts import DIED, Running, SubjectPart, died, join_parts, read_part, write_part
+from nearlossless.runs.selection import Subject
 
 PARTS = "parts"  # in the folder that the processes of a run share
 

@@ -16,7 +16,7 @@ from nearlossless.progress import Progress
 from nearlossless.record.quality import ParityRecord
 from nearlossless.record.speed import Samples, Speeds
 from nearlossless.record.subject import SubjectRecord
-from nearlossless.selection import Subject
+from nearlossless.runs.selection import Subject
 from nearlossless.verdicts import Verdict
 
 
@@ -74,7 +74,7 @@ def pictures(
 
     Candidates are written when asked for. Synthetic weights draw no pictures.
     """
-    from nearlossless.calibration import stored_noise
+    from nearlossless.baselines.calibration import stored_noise
     from nearlossless.measuring.pictures import measure_pictures
     from nearlossless.measuring.recording import record_baseline
     from nearlossless.measuring.replaying import measure_replay

@@ -6,13 +6,13 @@ from typing import Any
 
 import pytest
 
-from nearlossless.devices import gpu_names
 from nearlossless.history.store import newest
 from nearlossless.plugin.items import gate_of, is_worker, subject_of
 from nearlossless.plugin.keeping import history_folder
 from nearlossless.plugin.stash import PROGRESS, REMAINING, RUN
 from nearlossless.record import RECORD_FILE, Record, RecordError, read_record
-from nearlossless.remaining import Remaining, known_seconds
+from nearlossless.runs.devices import gpu_names
+from nearlossless.runs.remaining import Remaining, known_seconds
 
 RUNS = 10  # of the history, the newest
 

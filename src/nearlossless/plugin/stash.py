@@ -5,11 +5,11 @@ from typing import Any, TextIO
 
 import pytest
 
-from nearlossless.parts import Running
 from nearlossless.progress import Progress
-from nearlossless.remaining import Remaining
-from nearlossless.run import Run
-from nearlossless.selection import Subject
+from nearlossless.runs.parts import Running
+from nearlossless.runs.remaining import Remaining
+from nearlossless.runs.run import Run
+from nearlossless.runs.selection import Subject
 
 RUN = pytest.StashKey[Run]()
 PROGRESS = pytest.StashKey[Progress]()

@@ -18,12 +18,12 @@ from typing import Any
 import pytest
 
 from nearlossless.atomic import write_text
-from nearlossless.devices import core_shares, installed_gpus, visible_gpus
 from nearlossless.plugin.beginning import begin
 from nearlossless.plugin.budget import budget_minutes, find_needs, packed, start_clock
 from nearlossless.plugin.items import group_of, has_cases, is_worker, subject_of
 from nearlossless.plugin.stash import DEADLINE, DESK, GROUPS, HAS_BEGUN, REFUSED, TOLD
 from nearlossless.progress import Progress
+from nearlossless.runs.devices import core_shares, installed_gpus, visible_gpus
 
 WORKER_INPUT = "nearlossless"
 _REFUSED = "nearlossless_refused"

@@ -4,8 +4,8 @@ import statistics
 
 from pydantic import Field
 
-from nearlossless.latencies import PairedLatencies
 from nearlossless.record.part import Part
+from nearlossless.speed.latencies import PairedLatencies
 
 PHASES = ("text encoding", "denoising", "decoding")
 

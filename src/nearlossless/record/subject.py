@@ -2,19 +2,19 @@
 
 from pydantic import Field
 
-from nearlossless.cases import Sampling
+from nearlossless.cases.case import Sampling
+from nearlossless.cases.references import Reference
+from nearlossless.cases.thresholds import Band, Thresholds
+from nearlossless.cases.waivers import Waiver
 from nearlossless.effect import Effect
 from nearlossless.environment import Fingerprint
+from nearlossless.processes.worker import ProcessRun
 from nearlossless.record.part import Part
 from nearlossless.record.quality import ParityRecord, PictureRecord, ReplayRecord
 from nearlossless.record.shapes import SizeRecord, SwapRecord, WarmupCounts, WarmupRecord
 from nearlossless.record.speed import Speeds
 from nearlossless.record.verdicts import VerdictRecord
-from nearlossless.references import Reference
-from nearlossless.stacks import StackComparison
-from nearlossless.thresholds import Band, Thresholds
-from nearlossless.waivers import Waiver
-from nearlossless.worker import ProcessRun
+from nearlossless.stacks.results import StackComparison
 
 
 class SubjectRecord(Part):

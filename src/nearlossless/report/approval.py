@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from nearlossless.approval import Candidate
+from nearlossless.accepting.approval import Candidate
 from nearlossless.atomic import write_text
-from nearlossless.baselines import encode_png, read_picture
+from nearlossless.baselines.expected import encode_png, read_picture
 from nearlossless.report.console import render_cells
 from nearlossless.report.templating import template
 

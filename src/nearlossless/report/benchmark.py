@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from nearlossless.atomic import write_text
-from nearlossless.latencies import is_latency
 from nearlossless.record import Record
 from nearlossless.record.subject import SubjectRecord
+from nearlossless.speed.latencies import is_latency
 
 # How `timing.timed` takes a sample: calls before the first one warm up, and the garbage collector stays as it is.
 _OPTIONS = {"disable_gc": False, "timer": "perf_counter", "warmup": True}

@@ -2,8 +2,8 @@
 
 import math
 
-from nearlossless.figures import FIGURES
-from nearlossless.noise import Movement, NoiseFloor
+from nearlossless.baselines.noise import Movement, NoiseFloor
+from nearlossless.metrics.figures import FIGURES
 from nearlossless.record.subject import SubjectRecord
 from nearlossless.report.console import printable, render_cells
 from nearlossless.report.scores import shown

@@ -4,9 +4,9 @@ import base64
 from pathlib import Path
 
 from nearlossless.atomic import write_text
-from nearlossless.baselines import encode_png
-from nearlossless.figures import FIGURES
-from nearlossless.picture_pair import Pair
+from nearlossless.baselines.expected import encode_png
+from nearlossless.metrics.figures import FIGURES
+from nearlossless.metrics.picture_pair import Pair
 from nearlossless.report.scores import shown
 from nearlossless.report.templating import inlined, template
 

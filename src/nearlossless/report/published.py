@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass, replace
 
+from nearlossless.cases.references import Figures, Reference
 from nearlossless.record.subject import SubjectRecord
-from nearlossless.references import Figures, Reference
 from nearlossless.report.table import (
     END_TO_END,
     FIRST_CALL,

@@ -4,11 +4,11 @@ import math
 from collections.abc import Callable, Set
 from dataclasses import dataclass
 
-from nearlossless.figures import FIGURES, Figure
+from nearlossless.cases.thresholds import Band
+from nearlossless.metrics.figures import FIGURES, Figure
 from nearlossless.metrics.scores import Scores
 from nearlossless.record.quality import PictureRecord
 from nearlossless.record.subject import SubjectRecord
-from nearlossless.thresholds import Band
 from nearlossless.verdicts import Outcome
 
 SCORE_HEADINGS = ("figure", "live", "required", "stored", "required", "noise floor")

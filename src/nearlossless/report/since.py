@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from nearlossless.accepted import accepted_path
+from nearlossless.accepting.accepted import accepted_path
 from nearlossless.history.store import Entry
 from nearlossless.history.tracks import differences
 from nearlossless.record import Record, RecordError, read_record

@@ -4,7 +4,7 @@ import statistics
 
 from nearlossless.gates import GIB
 from nearlossless.report.table import END_TO_END, FIRST_CALL, PEAK_MEMORY, Row
-from nearlossless.stacks import StackComparison
+from nearlossless.stacks.results import StackComparison
 
 STACK_HEADINGS = ("other stack", "there", "here", "change")
 

@@ -2,9 +2,9 @@
 
 import statistics
 
-from nearlossless.caches import CacheUse
+from nearlossless.processes.caches import CacheUse
+from nearlossless.processes.worker import ProcessRun
 from nearlossless.record.subject import SubjectRecord
-from nearlossless.worker import ProcessRun
 
 START_HEADINGS = ("start", "load", "first call", "steady call", "graph cache", "AOTAutograd cache")
 

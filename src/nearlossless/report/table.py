@@ -5,10 +5,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from nearlossless.gates import GIB
-from nearlossless.leaks import host_slope_bytes
+from nearlossless.memory.leaks import host_slope_bytes
+from nearlossless.processes.worker import ProcessRun
 from nearlossless.record.speed import PHASES, PhaseTimes
 from nearlossless.record.subject import SubjectRecord
-from nearlossless.worker import ProcessRun
 
 KIB, MIB = 1024, 1024**2
 _LARGE_CHANGE = 10.0  # beyond this, tenths of a percent say nothing

@@ -17,18 +17,18 @@ from typing import Any
 from tests.benchmarks.cost.parity import MINIATURE, RECIPE, SILENT, subject_of
 
 from nearlossless.atomic import write_text
-from nearlossless.case_files import CASE_FILE
-from nearlossless.cases import Generation
+from nearlossless.cases.case import Generation
+from nearlossless.cases.files import CASE_FILE
 from nearlossless.gates import judge_quality
 from nearlossless.measuring.pictures import measure_pictures
 from nearlossless.measuring.recording import record_baseline
 from nearlossless.measuring.replaying import measure_replay
 from nearlossless.measuring.step_parity import measure_parity
-from nearlossless.memory import ResidentPeak
+from nearlossless.memory.peaks import ResidentPeak
 from nearlossless.pipelines.compiling import copy_pipeline
 from nearlossless.pipelines.loading import build_baseline, fingerprint_of
-from nearlossless.run import Run
-from nearlossless.selection import Subject
+from nearlossless.runs.run import Run
+from nearlossless.runs.selection import Subject
 
 ROOT = Path(__file__).parents[3]
 SIDE_PX, STEPS = 256, 2  # the miniature's largest: a kept picture takes 192 KiB

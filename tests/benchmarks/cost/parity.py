@@ -7,7 +7,7 @@ from typing import Any
 
 from tests.benchmarks.cost.scores import seconds
 
-from nearlossless.case_files import load_case
+from nearlossless.cases.files import load_case
 from nearlossless.measuring import baseline_drawer
 from nearlossless.measuring.building import compile_beside
 from nearlossless.measuring.recording import Recording, record_baseline
@@ -16,7 +16,7 @@ from nearlossless.measuring.step_parity import measure_parity
 from nearlossless.pipelines.loading import build_baseline
 from nearlossless.pipelines.requests import batches
 from nearlossless.progress import Progress
-from nearlossless.selection import Subject
+from nearlossless.runs.selection import Subject
 
 MINIATURE = Path(__file__).parents[3] / "baselines" / "miniature"
 RECIPE = "inductor"

@@ -7,7 +7,9 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageFilter
 
-from nearlossless.cases import Case, Generation, Model
+from nearlossless.cases.case import Case, Generation, Model
+from nearlossless.cases.recipes import Recipe
+from nearlossless.cases.thresholds import Band, Thresholds
 from nearlossless.environment import fingerprint
 from nearlossless.evaluation.bands import SetBand
 from nearlossless.evaluation.judging import Judge, leaves_band
@@ -16,8 +18,6 @@ from nearlossless.evaluation.prompts import HELD_OUT, Prompt, read_prompts
 from nearlossless.evaluation.results import PromptResult
 from nearlossless.metrics.clip import clip_reader, judge_folder
 from nearlossless.pipelines.loading import build_baseline
-from nearlossless.recipes import Recipe
-from nearlossless.thresholds import Band, Thresholds
 from nearlossless.verdicts import Outcome
 
 STEPS, SIDE = 8, 64

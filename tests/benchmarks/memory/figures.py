@@ -8,8 +8,8 @@ from typing import Any
 import torch
 from tests.benchmarks.memory.runs import run
 
-from nearlossless.held import host_bytes, settled, tensor_bytes
-from nearlossless.memory import ResidentPeak
+from nearlossless.memory.held import host_bytes, settled, tensor_bytes
+from nearlossless.memory.peaks import ResidentPeak
 from nearlossless.miniature import PIPELINE
 
 MIB = 1024**2

@@ -6,11 +6,11 @@ from typing import Any
 
 from tests.benchmarks.memory import planted
 
-from nearlossless.case_files import load_case
-from nearlossless.cases import Case
-from nearlossless.processes import cache_environment, run_worker
-from nearlossless.recipes import Recipe
-from nearlossless.worker import Job, ProcessRun
+from nearlossless.cases.case import Case
+from nearlossless.cases.files import load_case
+from nearlossless.cases.recipes import Recipe
+from nearlossless.processes.parent import cache_environment, run_worker
+from nearlossless.processes.worker import Job, ProcessRun
 
 ROOT = Path(__file__).parents[3]
 LIMIT_S = 600.0

@@ -15,8 +15,8 @@ from tests.benchmarks.quality.other_process import compute_in_other_process
 
 from nearlossless.backends import inductor, restructuring
 from nearlossless.environment import environment_variables, restored_torch_settings
-from nearlossless.processes import cache_environment
-from nearlossless.upcasting import map_tensors, upcast
+from nearlossless.parity.upcasting import map_tensors, upcast
+from nearlossless.processes.parent import cache_environment
 
 
 @functools.cache

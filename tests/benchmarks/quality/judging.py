@@ -10,9 +10,11 @@ from PIL import Image
 from tests.benchmarks.quality.changes import Wrapped
 from tests.benchmarks.quality.peers import PEERS
 
-from nearlossless.baselines import expected_folder, write_expected
-from nearlossless.calibration import measure_noise
-from nearlossless.cases import Case
+from nearlossless.baselines.calibration import measure_noise
+from nearlossless.baselines.expected import expected_folder, write_expected
+from nearlossless.baselines.noise import worst_of
+from nearlossless.cases.case import Case
+from nearlossless.cases.thresholds import Band
 from nearlossless.environment import Fingerprint
 from nearlossless.gates import judge_quality
 from nearlossless.measuring import baseline_drawer
@@ -21,12 +23,10 @@ from nearlossless.measuring.pictures import measure_pictures
 from nearlossless.measuring.recording import Recording, record_baseline
 from nearlossless.measuring.replaying import measure_replay
 from nearlossless.measuring.step_parity import measure_parity
-from nearlossless.noise import worst_of
 from nearlossless.pipelines.loading import fingerprint_of
 from nearlossless.pipelines.requests import batches
 from nearlossless.progress import Progress
-from nearlossless.selection import Subject
-from nearlossless.thresholds import Band
+from nearlossless.runs.selection import Subject
 from nearlossless.verdicts import Outcome
 
 RECIPE = "inductor"  # whose thresholds judge: compilation alone, nothing lossy

@@ -8,8 +8,8 @@ from typing import Any
 
 import torch
 
-from nearlossless.case_files import load_case
-from nearlossless.upcasting import map_tensors
+from nearlossless.cases.files import load_case
+from nearlossless.parity.upcasting import map_tensors
 
 BASELINES = Path(__file__).parents[3] / "baselines"
 METHODS = {

@@ -7,9 +7,9 @@ from typing import Any
 import torch
 from tests.benchmarks.shapes_cycle.planted import BENIGN, PLANTED, Calls, Planted
 
-from nearlossless.recompiles import is_refusal, refusing_compiles, told_compiles
 from nearlossless.record.shapes import Recompile
-from nearlossless.shapes import counted_compiles
+from nearlossless.shapes.counting import counted_compiles
+from nearlossless.shapes.recompiles import is_refusal, refusing_compiles, told_compiles
 
 
 def watched(build: Callable[[], Calls]) -> tuple[int, list[Recompile]]:

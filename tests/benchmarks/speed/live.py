@@ -4,17 +4,17 @@ import time
 from pathlib import Path
 from typing import Any
 
-from nearlossless.case_files import load_case
-from nearlossless.cases import Sampling
-from nearlossless.latencies import PairedLatencies
+from nearlossless.cases.case import Sampling
+from nearlossless.cases.files import load_case
+from nearlossless.cases.thresholds import Thresholds
 from nearlossless.pipelines.drawing import draw_batch
 from nearlossless.pipelines.loading import build_baseline
 from nearlossless.pipelines.requests import batches
-from nearlossless.quiet import watch_of
 from nearlossless.record.speed import AcceptedSpeeds
-from nearlossless.slowdown import Unanswerable, judge_slowdown, slowdown_questions
-from nearlossless.thresholds import Thresholds
-from nearlossless.timing import measure_pairs, synchronizer
+from nearlossless.speed.latencies import PairedLatencies
+from nearlossless.speed.quiet import watch_of
+from nearlossless.speed.slowdown import Unanswerable, judge_slowdown, slowdown_questions
+from nearlossless.speed.timing import measure_pairs, synchronizer
 
 MINIATURE = Path(__file__).parents[3] / "baselines" / "miniature"
 # A loaded CPU scatters by several percent: a tenth more steps stayed INCONCLUSIVE within forty pairs there.

@@ -5,12 +5,12 @@ from dataclasses import dataclass
 
 from tests.benchmarks.speed.traces import Traces
 
-from nearlossless.cases import Sampling
+from nearlossless.cases.case import Sampling
+from nearlossless.cases.thresholds import Thresholds
 from nearlossless.record.speed import AcceptedSpeeds
-from nearlossless.slowdown import slowdown_questions
-from nearlossless.speedup import SpeedupQuestion
-from nearlossless.thresholds import Thresholds
-from nearlossless.timing import Question
+from nearlossless.speed.slowdown import slowdown_questions
+from nearlossless.speed.speedup import SpeedupQuestion
+from nearlossless.speed.timing import Question
 from nearlossless.verdicts import Outcome
 
 SAMPLING = Sampling()

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from statistics import median
 
 from nearlossless.fields import Device
-from nearlossless.timing import synchronizer, timed
+from nearlossless.speed.timing import synchronizer, timed
 
 CALLS = 5
 

@@ -9,7 +9,7 @@ from tests.benchmarks.speed.ours import Rates, against_floor, against_record
 from tests.benchmarks.speed.peers import PEERS
 from tests.benchmarks.speed.traces import MACHINES, SPEEDUP, Machine, Traces
 
-from nearlossless.thresholds import Thresholds
+from nearlossless.cases.thresholds import Thresholds
 
 CV = 0.003
 OTHER_CVS = (0.001, 0.01, 0.05)

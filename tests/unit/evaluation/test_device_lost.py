@@ -9,14 +9,14 @@ import pytest
 import torch
 from tests.unit.conftest import MakeSubject
 
-from nearlossless.cases import Case
+from nearlossless.cases.case import Case
+from nearlossless.cases.recipes import Recipe
 from nearlossless.evaluation.engines import LocalEngine, fixed_threads
 from nearlossless.evaluation.identity import RunIdentity
 from nearlossless.evaluation.pairs import DeviceLost, PairDrawer
 from nearlossless.evaluation.prompts import Prompt
 from nearlossless.evaluation.remote import Worker, WorkerJob
 from nearlossless.evaluation.results import Status
-from nearlossless.recipes import Recipe
 
 pytest.importorskip("pyarrow")
 from nearlossless.evaluation.store import Store

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from nearlossless.cases import CaseError
+from nearlossless.cases.case import CaseError
 from nearlossless.evaluation import distances as computed
 from nearlossless.evaluation.distances import cmmd, fid, kid
 from nearlossless.evaluation.reference import COVARIANCE, MEAN, distances, read_reference, write_reference

@@ -5,12 +5,12 @@ from pathlib import Path
 import pytest
 from tests.unit.conftest import MakeSubject
 
-from nearlossless.cases import Case
+from nearlossless.cases.case import Case
+from nearlossless.cases.recipes import Recipe
+from nearlossless.cases.thresholds import Thresholds
 from nearlossless.evaluation.identity import identity_of
 from nearlossless.evaluation.pairs import one_picture_a_call
 from nearlossless.evaluation.prompts import HELD_OUT, read_prompts
-from nearlossless.recipes import Recipe
-from nearlossless.thresholds import Thresholds
 
 
 def changes(make_subject: MakeSubject, case: Case, other: Case, recipe: Recipe, other_recipe: Recipe) -> list[str]:

@@ -7,10 +7,10 @@ import pytest
 from tests.scores import scores
 from tests.unit.evaluation.conftest import MakeResult
 
+from nearlossless.cases.thresholds import Band, Thresholds
 from nearlossless.evaluation.bands import SetBand
 from nearlossless.evaluation.judging import Judge, leaves_band
 from nearlossless.evaluation.results import Status
-from nearlossless.thresholds import Band, Thresholds
 from nearlossless.verdicts import Outcome
 
 LIVE = Band(min_ssim=0.9)

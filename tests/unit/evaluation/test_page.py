@@ -7,14 +7,14 @@ import pytest
 from PIL import Image
 from tests.unit.evaluation.conftest import MakeResult
 
-from nearlossless.baselines import encode_png
+from nearlossless.baselines.expected import encode_png
+from nearlossless.cases.thresholds import Band
 from nearlossless.evaluation.bands import SetBand
 from nearlossless.evaluation.identity import RunIdentity
 from nearlossless.evaluation.record import EvaluationRecord, Mean, PaceRecord, WorstPrompt
 from nearlossless.evaluation.results import Drawn
 from nearlossless.record.verdicts import VerdictRecord
 from nearlossless.report.evaluation import figure_rows, notes, write_evaluation_page
-from nearlossless.thresholds import Band
 
 pytest.importorskip("pyarrow")
 pytest.importorskip("matplotlib")

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from nearlossless.cases import CaseError
+from nearlossless.cases.case import CaseError
 from nearlossless.evaluation.prompts import HELD_OUT, PromptSet, read_prompts
 from nearlossless.miniature.world import is_held_out
 

@@ -7,6 +7,7 @@ import pytest
 from tests.scores import scores
 from tests.unit.evaluation.conftest import MakeResult
 
+from nearlossless.cases.thresholds import Band, Thresholds
 from nearlossless.environment import Fingerprint
 from nearlossless.evaluation.bands import SetBand
 from nearlossless.evaluation.identity import RunIdentity
@@ -14,7 +15,6 @@ from nearlossless.evaluation.judging import Judge
 from nearlossless.evaluation.prompts import Prompt
 from nearlossless.evaluation.results import Drawn
 from nearlossless.progress import Progress
-from nearlossless.thresholds import Band, Thresholds
 
 pytest.importorskip("pyarrow")
 from nearlossless.evaluation.engines import Results

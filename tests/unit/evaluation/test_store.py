@@ -9,7 +9,7 @@ import pytest
 from tests.scores import scores
 from tests.unit.evaluation.conftest import MakeResult
 
-from nearlossless.cases import CaseError
+from nearlossless.cases.case import CaseError
 from nearlossless.evaluation.identity import RunIdentity
 from nearlossless.evaluation.prompts import Prompt
 from nearlossless.evaluation.results import Drawn, Status

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from nearlossless.cases import CaseError
+from nearlossless.cases.case import CaseError
 from nearlossless.metrics.clip import clip_reader, clip_scorer, judge_folder
 from nearlossless.miniature import JUDGE
 from nearlossless.miniature.world import draw, held_out_scenes

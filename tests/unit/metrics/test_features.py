@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from nearlossless.cases import CaseError
+from nearlossless.cases.case import CaseError
 from nearlossless.metrics.features import feature_reader
 from nearlossless.miniature import JUDGE
 

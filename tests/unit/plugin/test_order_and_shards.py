@@ -9,13 +9,13 @@ from typing import cast
 import pytest
 from tests.unit.conftest import MakeSubject
 
-from nearlossless.cases import Case
+from nearlossless.cases.case import Case
+from nearlossless.cases.recipes import Recipe
 from nearlossless.history.needs import Key, Known, Need
 from nearlossless.plugin.budget import by_need, packed, unpacked
 from nearlossless.plugin.shards import parse_shard, take_shard
-from nearlossless.recipes import Recipe
 from nearlossless.record.shard import Shard
-from nearlossless.selection import Subject
+from nearlossless.runs.selection import Subject
 
 GATES = ("memory", "quality")
 EARLY, LATE = "2026-01-01", "2026-01-02"

@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 from nearlossless.gates import GIB
-from nearlossless.leaks import judged
+from nearlossless.memory.leaks import judged
 from nearlossless.record.subject import SubjectRecord
 from nearlossless.report.plots.drawing import Drawing, legend
 from nearlossless.report.svg import BASELINE, COMPILED, GRID

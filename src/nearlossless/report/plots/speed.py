@@ -4,13 +4,13 @@ import statistics
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from nearlossless.cases import Sampling
-from nearlossless.latencies import PairedLatencies, is_latency
+from nearlossless.cases.case import Sampling
 from nearlossless.record.speed import PHASES, PhaseTimes
 from nearlossless.record.subject import SubjectRecord
 from nearlossless.report.plots.drawing import Drawing, legend
 from nearlossless.report.svg import ASIDE, BASELINE, COMPILED, INK, THRESHOLD
-from nearlossless.speedup import SpeedupQuestion
+from nearlossless.speed.latencies import PairedLatencies, is_latency
+from nearlossless.speed.speedup import SpeedupQuestion
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

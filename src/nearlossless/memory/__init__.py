@@ -1,0 +1,1 @@
+"""Memory that a pipeline takes, leaks and would need."""

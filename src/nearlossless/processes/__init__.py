@@ -1,0 +1,1 @@
+"""One (case, recipe) in a process of its own."""

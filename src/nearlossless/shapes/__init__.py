@@ -1,0 +1,1 @@
+"""What a change of shape makes Dynamo compile."""

@@ -1,0 +1,1 @@
+"""The same recipe under two software stacks."""
