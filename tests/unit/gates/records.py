@@ -6,9 +6,7 @@ from typing import Any
 from tests.scores import scores
 
 from nearlossless.cases.thresholds import Band, Thresholds
-from nearlossless.gates import (
-    judge_quality,
-)
+from nearlossless.gates import judge_quality
 from nearlossless.processes.worker import ProcessRun
 from nearlossless.record.quality import InputError, ParityRecord, PictureRecord, ReplayRecord, StepParity
 from nearlossless.verdicts import Outcome, Verdict
@@ -23,8 +21,6 @@ QUALITY = Thresholds(
 
 
 ABSENT = ParityRecord(not_applicable="the baseline does not fit this GPU")
-
-
 MakeRun = Callable[..., ProcessRun]
 
 
@@ -79,8 +75,6 @@ def step_parity(**changes: object) -> StepParity:
 
 
 SOUND = ParityRecord(steps=[step_parity()], reference="float64")
-
-
 NO_BASELINE = "its peak exceeds this GPU's memory"
 
 

@@ -4,10 +4,7 @@ import pytest
 from tests.unit.gates.records import NO_BASELINE, MakeRun, outcomes_of
 
 from nearlossless.cases.thresholds import PhaseBudgets, Thresholds
-from nearlossless.gates import (
-    GIB,
-    judge_memory,
-)
+from nearlossless.gates import GIB, judge_memory
 from nearlossless.memory.driver import BeyondTorch
 from nearlossless.verdicts import Outcome
 

@@ -7,16 +7,12 @@ from tests.scores import scores
 from tests.unit.gates.records import ABSENT, ALIKE, QUALITY, SOUND, picture_record, replay_record, step_parity
 
 from nearlossless.cases.thresholds import Band, Thresholds
-from nearlossless.gates import (
-    judge_quality,
-)
+from nearlossless.gates import judge_quality
 from nearlossless.record.quality import ParityRecord, ReplayRecord
 from nearlossless.verdicts import Outcome, Verdict
 
 # With its margin this floor allows a worst tile of 0.92, eight levels, and 31.5 dB.
 NOISE = Band(min_ssim=0.96, max_difference=4, min_psnr_db=37.53)
-
-
 CHAOTIC = scores(0.95)
 
 

@@ -6,10 +6,7 @@ from typing import Any
 import pytest
 from tests.unit.gates.records import ALIKE, QUALITY, SOUND, picture_record, step_parity
 
-from nearlossless.gates import (
-    PARITY,
-    judge_quality,
-)
+from nearlossless.gates import PARITY, judge_quality
 from nearlossless.record.quality import ParityRecord
 from nearlossless.verdicts import Outcome
 

@@ -18,9 +18,7 @@ from tests.unit.gates.records import (
 )
 
 from nearlossless.cases.thresholds import Band, Thresholds
-from nearlossless.gates import (
-    judge_quality,
-)
+from nearlossless.gates import judge_quality
 from nearlossless.record.quality import ParityRecord, ReplayRecord
 from nearlossless.verdicts import Outcome, Verdict
 

@@ -6,9 +6,7 @@ import pytest
 from tests.unit.gates.records import NO_BASELINE, outcomes_of
 
 from nearlossless.cases.thresholds import Band, Thresholds
-from nearlossless.gates import (
-    judge_shapes,
-)
+from nearlossless.gates import judge_shapes
 from nearlossless.record.shapes import SizeRecord, WarmupCounts, WarmupRecord
 from nearlossless.verdicts import Outcome
 

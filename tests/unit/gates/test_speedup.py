@@ -5,9 +5,7 @@ from tests.unit.gates.records import NO_BASELINE, outcomes_of
 
 from nearlossless.cases.case import Sampling
 from nearlossless.cases.thresholds import Thresholds
-from nearlossless.gates import (
-    judge_speedup,
-)
+from nearlossless.gates import judge_speedup
 from nearlossless.speed.latencies import PairedLatencies
 from nearlossless.verdicts import Outcome
 

@@ -6,9 +6,7 @@ import pytest
 from tests.unit.gates.records import MakeRun
 
 from nearlossless.cases.thresholds import Thresholds
-from nearlossless.gates import (
-    judge_startup,
-)
+from nearlossless.gates import judge_startup
 from nearlossless.processes.caches import CacheUse
 from nearlossless.verdicts import Outcome
 
@@ -41,11 +39,7 @@ def test_impossible_cold_call_is_never_green(process_run: MakeRun, seconds: floa
 
 
 START = Thresholds(max_cold_start_s=100.0, max_warm_start_ratio=2.0, max_artifact_start_ratio=0.8)
-
-
 COLD = {"graphs": CacheUse(misses=3, hits=1, own_hits=1), "autograd": CacheUse(misses=4, stored=3)}
-
-
 WARM = {"graphs": CacheUse(hits=4), "autograd": CacheUse(hits=3, misses=1, stored=0)}
 
 
