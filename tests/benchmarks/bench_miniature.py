@@ -29,7 +29,8 @@ from nearlossless.miniature.training.clip import tokenize
 from nearlossless.miniature.world import draw as draw_scene
 from nearlossless.miniature.world import held_out_scenes
 from nearlossless.pipelines.drawing import draw
-from nearlossless.pipelines.loading import build_baseline, quiet_libraries
+from nearlossless.pipelines.libraries import quiet_libraries
+from nearlossless.pipelines.loading import build_baseline
 from nearlossless.pipelines.requests import Request
 
 ROOT = Path(__file__).parents[2]

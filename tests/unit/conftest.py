@@ -19,7 +19,7 @@ from nearlossless.fields import Device
 from nearlossless.memory.leaks import FIRST_LOOK, Rounds
 from nearlossless.miniature.world import draw, scene_at
 from nearlossless.processes.caches import CacheUse
-from nearlossless.processes.worker import PhasePeaks, ProcessRun
+from nearlossless.processes.job import PhasePeaks, ProcessRun
 from nearlossless.progress import Progress
 from nearlossless.record import Record
 from nearlossless.record.quality import ParityRecord, PictureRecord, StepParity

@@ -14,7 +14,7 @@ import nearlossless
 SOURCE = Path(nearlossless.__file__).parent
 FILES = sorted(path.relative_to(SOURCE).as_posix() for path in SOURCE.rglob("*.py"))
 KNOW_DIFFUSERS = ("pipelines/", "metrics/clip.py", "metrics/features.py", "backends/", "miniature/")
-PROCESSES = ("processes/worker.py", "backends/nexfort_trial.py")
+PROCESSES = ("processes/streams.py", "backends/nexfort_trial.py")
 HEAVY = ("torch", "diffusers", "transformers")
 PLUGIN = tuple(file.removesuffix(".py").replace("/", ".") for file in FILES if file.startswith("plugin/"))
 
@@ -134,6 +134,7 @@ def test_whole_path_of_an_import_is_absolute(file: str) -> None:
         ),
         (
             (
+                "processes.job",
                 "processes.worker",
                 "processes.parent",
                 "baselines.expected",

@@ -17,7 +17,7 @@ from nearlossless.effect import Effect, measure_effect, shortfalls
 from nearlossless.measuring.building import compile_beside
 from nearlossless.pipelines.loading import build_baseline
 from nearlossless.processes import worker
-from nearlossless.processes.worker import Job
+from nearlossless.processes.job import Job
 from nearlossless.progress import Progress
 from nearlossless.runs.selection import Subject
 from nearlossless.shapes.counting import Compiles, counted_compiles

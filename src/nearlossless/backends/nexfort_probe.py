@@ -21,7 +21,8 @@ from nearlossless.backends import BackendError, BackendUnavailable
 from nearlossless.backends.nexfort_trial import Task
 from nearlossless.cases.recipes import NEXFORT, NEXFORT_SCHEME, Recipe
 from nearlossless.environment import onediff_variables
-from nearlossless.processes.parent import cache_environment, child_environment, tail
+from nearlossless.processes.environment import cache_environment, child_environment
+from nearlossless.processes.streams import tail
 
 TIME_LIMIT_S = 300.0
 TRIED = {"NEARLOSSLESS_NEXFORT_TRIED": "1"}  # for workers: whoever started them has tried it

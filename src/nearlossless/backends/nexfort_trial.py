@@ -16,7 +16,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from nearlossless.processes.worker import private_stdout
+from nearlossless.processes.streams import private_stdout
 
 API = Literal["transform", "compile", "compile_pipe", "quantize"]
 FEATURES = 64  # nexfort leaves linear layers of up to 16 features alone

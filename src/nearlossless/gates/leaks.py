@@ -2,7 +2,7 @@
 
 from nearlossless.cases.thresholds import Thresholds
 from nearlossless.memory.leaks import FIRST_LOOK, Rounds, host_slope_bytes, tensor_growth_bytes
-from nearlossless.processes.worker import ProcessRun
+from nearlossless.processes.job import ProcessRun
 from nearlossless.verdicts import Check, Outcome, at_most, found, interval_at_most
 
 KIB, MIB = 1024, 1024**2

@@ -3,7 +3,7 @@
 from nearlossless.cases.thresholds import Thresholds
 from nearlossless.gates.leaks import leak_checks, residue_check
 from nearlossless.memory.peaks import SINCE_START
-from nearlossless.processes.worker import ProcessRun
+from nearlossless.processes.job import ProcessRun
 from nearlossless.verdicts import Check, Outcome, Verdict, at_most, found, verdict
 
 GIB = 1024**3

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from nearlossless.cases.thresholds import Thresholds
 from nearlossless.processes.caches import CacheUse
-from nearlossless.processes.worker import ProcessRun
+from nearlossless.processes.job import ProcessRun
 from nearlossless.verdicts import Check, Outcome, Verdict, at_most, found, verdict
 
 MISSES = "cache misses"

@@ -16,7 +16,7 @@ from nearlossless.fields import Device
 from nearlossless.measuring import drawer
 from nearlossless.pipelines.compiling import build_compiled
 from nearlossless.pipelines.requests import Request
-from nearlossless.processes.parent import cache_environment
+from nearlossless.processes.environment import cache_environment
 
 if TYPE_CHECKING:
     from PIL import Image

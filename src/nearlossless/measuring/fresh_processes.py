@@ -12,8 +12,9 @@ from nearlossless.backends.nexfort_probe import TRIED, check, tasks_of
 from nearlossless.cases.recipes import Recipe
 from nearlossless.environment import environment_variables
 from nearlossless.measuring import BaselineError
-from nearlossless.processes.parent import BaselineOutOfMemory, WorkerError, cache_environment, run_worker
-from nearlossless.processes.worker import Job, ProcessRun
+from nearlossless.processes.environment import cache_environment
+from nearlossless.processes.job import Job, ProcessRun
+from nearlossless.processes.parent import BaselineOutOfMemory, WorkerError, run_worker
 from nearlossless.progress import Progress
 from nearlossless.runs.selection import Subject
 

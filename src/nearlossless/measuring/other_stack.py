@@ -14,8 +14,9 @@ from nearlossless.baselines.expected import encode_png, picture_name
 from nearlossless.gates.stacks import speed_check
 from nearlossless.metrics.clip import clip_scorer, judge_folder
 from nearlossless.pipelines.requests import batches, requests
-from nearlossless.processes.parent import OutOfMemory, cache_environment, child_environment
-from nearlossless.processes.worker import Job
+from nearlossless.processes.environment import cache_environment, child_environment
+from nearlossless.processes.job import Job
+from nearlossless.processes.parent import OutOfMemory
 from nearlossless.progress import Progress
 from nearlossless.runs.selection import Subject
 from nearlossless.speed.quiet import watch_of

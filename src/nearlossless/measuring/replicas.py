@@ -4,7 +4,8 @@ import sys
 import tempfile
 from pathlib import Path
 
-from nearlossless.processes.parent import OutOfMemory, WorkerProcess, cache_environment, child_environment
+from nearlossless.processes.environment import cache_environment, child_environment
+from nearlossless.processes.parent import OutOfMemory, WorkerProcess
 from nearlossless.progress import Progress
 from nearlossless.record.speed import Samples
 from nearlossless.runs.selection import Subject

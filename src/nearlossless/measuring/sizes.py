@@ -13,7 +13,7 @@ from nearlossless.environment import Fingerprint
 from nearlossless.measuring import baseline_drawer, drawer
 from nearlossless.measuring.size_latencies import size_latencies
 from nearlossless.pipelines.requests import Batch, Variation, other_variations, size_variations
-from nearlossless.processes.parent import cache_folders
+from nearlossless.processes.environment import cache_folders
 from nearlossless.progress import Progress
 from nearlossless.record.shapes import SizeRecord, WarmupCounts, WarmupRecord
 from nearlossless.runs.selection import Subject

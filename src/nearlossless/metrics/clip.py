@@ -57,7 +57,7 @@ def clip_reader(folder: Path) -> ClipReader:
     from torchmetrics.functional.multimodal import clip_score
     from transformers import CLIPImageProcessor, CLIPModel, CLIPProcessor, CLIPTokenizer
 
-    from nearlossless.pipelines.loading import quiet_libraries
+    from nearlossless.pipelines.libraries import quiet_libraries
 
     class TensorFeatures(torch.nn.Module):
         """torchmetrics wants tensors where transformers 5 returns an output object."""

@@ -29,7 +29,7 @@ def feature_reader(folder: Path) -> FeatureReader:
     import torch
     from transformers import AutoImageProcessor, AutoModel
 
-    from nearlossless.pipelines.loading import quiet_libraries
+    from nearlossless.pipelines.libraries import quiet_libraries
 
     if not folder.is_dir():
         raise CaseError(f"features '{folder}' is no local folder; download a vision model once and name its folder")

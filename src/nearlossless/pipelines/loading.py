@@ -2,9 +2,7 @@
 
 import hashlib
 import inspect
-import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,36 +10,13 @@ from nearlossless.cases.case import MINIATURE, Case, CaseError
 from nearlossless.environment import Fingerprint, fingerprint
 from nearlossless.fields import Device
 from nearlossless.miniature import PIPELINE as MINIATURE_PIPELINE
+from nearlossless.pipelines.libraries import quiet_libraries
 from nearlossless.pipelines.loras import check_loras, load_loras, loras_digest
 from nearlossless.pipelines.placing import place
 from nearlossless.pipelines.synthetic import build_synthetic, synthetic_name
 
 # Files up to 16 MiB are hashed whole, larger ones at 16 places of 1 MiB.
 _DIGEST_SAMPLE, _DIGEST_SAMPLES = 1 << 20, 16
-
-
-@contextmanager
-def quiet_libraries() -> Iterator[None]:
-    """Keep diffusers' and transformers' loading bars and notices out of the gate's output."""
-    from diffusers.utils import logging as diffusers_logging
-    from transformers.utils import logging as transformers_logging
-
-    levels = diffusers_logging.get_verbosity(), transformers_logging.get_verbosity()
-    had_bars = transformers_logging.is_progress_bar_enabled()
-    diffusers_logging.set_verbosity_error()
-    diffusers_logging.disable_progress_bar()
-    transformers_logging.set_verbosity_error()
-    transformers_logging.disable_progress_bar()
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", FutureWarning)
-            yield
-    finally:
-        diffusers_logging.set_verbosity(levels[0])
-        diffusers_logging.enable_progress_bar()
-        transformers_logging.set_verbosity(levels[1])
-        if had_bars:
-            transformers_logging.enable_progress_bar()
 
 
 def _location(case: Case) -> tuple[str, dict[str, Any]]:

@@ -78,7 +78,7 @@ def swap_lora(pipeline: Any, lora: Lora) -> None:
 
 
 def _load(pipeline: Any, lora: Lora, *, hotswap: bool) -> None:
-    from nearlossless.pipelines.loading import quiet_libraries
+    from nearlossless.pipelines.libraries import quiet_libraries
 
     with quiet_libraries(), without_offload(pipeline):
         # PEFT exchanges the tensors of a model in which it sees nothing compiled, such as one compiled by block, or

@@ -11,7 +11,7 @@ from nearlossless.backends.quantization import layers_of
 from nearlossless.cases.case import Case, CaseError
 from nearlossless.cases.recipes import FLOAT8, INDUCTOR, INT8, NEXFORT_SCHEME, RESTRUCTURING, Recipe
 from nearlossless.fields import Device
-from nearlossless.pipelines.loading import quiet_libraries
+from nearlossless.pipelines.libraries import quiet_libraries
 from nearlossless.pipelines.random_weights import stays_float32
 from nearlossless.pipelines.synthetic import configuration_folder, empty_models
 

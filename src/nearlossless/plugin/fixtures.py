@@ -20,7 +20,7 @@ from nearlossless.measuring.fresh_processes import ProcessRuns
 from nearlossless.plugin.leaving import leave
 from nearlossless.plugin.stash import PROGRESS, RUN
 from nearlossless.plugin.workers import quiet_machine
-from nearlossless.processes.parent import cache_environment
+from nearlossless.processes.environment import cache_environment
 from nearlossless.progress import Progress
 from nearlossless.record.speed import Samples
 from nearlossless.record.subject import SubjectRecord

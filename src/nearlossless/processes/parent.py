@@ -11,15 +11,15 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from pathlib import Path
 from typing import IO, Any, Self
 
 from nearlossless.backends import BackendError, BackendUnavailable
 from nearlossless.cases.case import CaseError
 from nearlossless.measuring import BaselineError
-from nearlossless.processes.worker import Job, ProcessRun
+from nearlossless.processes.environment import child_environment
+from nearlossless.processes.job import Job, ProcessRun
+from nearlossless.processes.streams import tail
 
-_TAIL_LINES, _TAIL_BYTES = 15, 1 << 16
 _GRACE_S = 30.0  # between the end of a process's output and its own
 # These say all there is to say; whatever else ends the worker comes with the end of what it printed.
 _TOLD: dict[str, type[Exception]] = {
@@ -41,19 +41,6 @@ class OutOfMemory(WorkerError):
 
 class BaselineOutOfMemory(WorkerError):
     """The baseline's process ran out of the GPU's memory: a measured fact about the baseline, no failure."""
-
-
-def child_environment(extra: Mapping[str, str]) -> dict[str, str]:
-    """This process's environment for a child that imports what the parent can import, and what is added to it."""
-    return {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path), **extra}
-
-
-def tail(stderr: IO[bytes]) -> str:
-    """The last lines of what a process printed."""
-    size = stderr.seek(0, os.SEEK_END)
-    stderr.seek(max(0, size - _TAIL_BYTES))
-    lines = stderr.read().decode("utf-8", "replace").strip().splitlines()[-_TAIL_LINES:]
-    return "\n".join(lines)
 
 
 def _follow(stdout: IO[str], events: "queue.Queue[dict[str, Any] | None]") -> None:
@@ -199,31 +186,3 @@ def _exit_code(process: "subprocess.Popen[str]") -> str:
         return f"with exit code {process.wait(timeout=_GRACE_S)}"
     except subprocess.TimeoutExpired:
         return "without another word, though it still runs"
-
-
-_CACHE_FOLDERS = {
-    # Also the AOTAutograd cache, autotuning results, automatic dynamic shapes and nexfort's graph cache.
-    "TORCHINDUCTOR_CACHE_DIR": "inductor",
-    "TRITON_CACHE_DIR": "triton",  # also nexfort's autotune cache
-    "CUDA_CACHE_PATH": "cuda",  # kernels that a library brings for other GPUs, translated by the driver
-    "PYTORCH_KERNEL_CACHE_PATH": "kernels",  # of torch's own operations, built at their first call
-    "TORCH_EXTENSIONS_DIR": "extensions",  # C++ and CUDA that a backend builds by torch.utils.cpp_extension
-}
-_REMOTE_CACHES = (
-    "TORCHINDUCTOR_FX_GRAPH_REMOTE_CACHE",
-    "TORCHINDUCTOR_AUTOGRAD_REMOTE_CACHE",
-    "TORCHINDUCTOR_AUTOTUNE_REMOTE_CACHE",
-    "TORCHINDUCTOR_BUNDLED_AUTOTUNE_REMOTE_CACHE",
-    "TORCH_DYNAMO_AUTOMATIC_DYNAMIC_REMOTE_PGO",
-)
-
-
-def cache_folders() -> list[Path]:
-    """The folders of `cache_environment` that are in force in this process."""
-    return [Path(os.environ[name]) for name in _CACHE_FOLDERS if name in os.environ]
-
-
-def cache_environment(folder: Path) -> dict[str, str]:
-    """Environment that keeps in one folder whatever is cached between processes, and asks no other machine for it."""
-    folders = {name: str(folder / value) for name, value in _CACHE_FOLDERS.items()}
-    return folders | dict.fromkeys(_REMOTE_CACHES, "0")

@@ -6,78 +6,25 @@ Reads one `Job` as a line of JSON from standard input and writes one event a lin
 goes to standard error.
 """
 
-import json
-import os
-import sys
-import threading
 import time
 from collections import Counter
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any
 
-from pydantic import BaseModel, ConfigDict, Field
-
-from nearlossless.cases.case import Case
-from nearlossless.cases.recipes import Recipe
 from nearlossless.effect import Effect, measure_effect
-from nearlossless.environment import Fingerprint
-from nearlossless.fields import Device
 from nearlossless.memory.driver import BeyondTorch, beyond_torch
 from nearlossless.memory.leaks import Rounds
-from nearlossless.memory.peaks import is_out_of_memory
 from nearlossless.processes.caches import CacheUse, cache_uses, own_hits
+from nearlossless.processes.job import Job, PhasePeaks, ProcessRun
+from nearlossless.processes.streams import answer
 
 if TYPE_CHECKING:
     from nearlossless.memory.peaks import Peak, PeakMeter
 
 STEADY_CALLS = 2
-
-
-class Job(BaseModel):
-    """What the worker is to run; no recipe means the baseline pipeline."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    case: Case
-    recipe: Recipe | None
-    device: Device
-    save_artifacts: Path | None = None  # where to write what the first call compiled
-    load_artifacts: Path | None = None  # such a file, of this very run: loading it runs code
-    max_leak_kib: float | None = None  # what memory may grow by a call; None: no calls are made to see whether it does
-
-
-class PhasePeaks(BaseModel):
-    """Peak bytes of each phase, each counted from its own start."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, ser_json_inf_nan="strings")
-
-    kind: str
-    load_bytes: int
-    first_call_bytes: int
-    steady_bytes: int
-    steady_reserved_bytes: int | None = None
-    steady_phase_bytes: dict[str, int] = Field(default_factory=dict)  # of a call of its own; empty: cannot be told
-
-
-class ProcessRun(BaseModel):
-    """What one process measured, from its start on."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, ser_json_inf_nan="strings")
-
-    load_s: float
-    first_call_s: float
-    steady_s: list[float]
-    peaks: PhasePeaks
-    effect: Effect | None = None  # of the recipe; a baseline has none
-    fingerprint: Fingerprint | None = None
-    caches: dict[str, CacheUse] = Field(default_factory=dict)  # that torch counted any lookup of
-    beyond_torch: BeyondTorch | None = None  # on a GPU, after the steady calls
-    rounds: Rounds | None = None  # of the calls that show leaks, where there were any
-    residue_bytes: int | None = None  # in tensors, after the pipeline is gone; likewise
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -214,36 +161,6 @@ def _effect(job: Job, pipeline: Any, graphs: int) -> Effect | None:
         return None
     short = partial(draw_batch, pipeline, job.case.generation, short_batch(job.case.generation))
     return measure_effect(pipeline, job.recipe, short, graphs=graphs)
-
-
-def private_stdout() -> TextIO:
-    """The pipe to the parent; afterwards file descriptor 1 is standard error, so that no library can write into it."""
-    pipe = os.fdopen(os.dup(1), "w", encoding="utf-8", buffering=1)
-    os.dup2(2, 1)
-    return pipe
-
-
-def _end_with_parent() -> None:
-    """The parent keeps standard input open as long as it lives; without it nobody waits for the result."""
-    sys.stdin.read()
-    os._exit(1)
-
-
-def answer(respond: Callable[[str, Callable[[str], None]], BaseModel]) -> None:
-    """Answer the line on standard input: phases as they begin, at last the result, or the error that ended it."""
-    pipe = private_stdout()
-
-    def send(**event: Any) -> None:
-        print(json.dumps(event), file=pipe, flush=True)
-
-    try:
-        line = sys.stdin.readline()
-        threading.Thread(target=_end_with_parent, daemon=True).start()
-        result = respond(line, lambda phase: send(phase=phase))
-    except BaseException as error:  # the parent turns it into a verdict
-        send(error=str(error), kind=type(error).__name__, out_of_memory=is_out_of_memory(error))
-        raise
-    send(result=result.model_dump(mode="json"))
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ from nearlossless.cases.thresholds import Band, Thresholds
 from nearlossless.cases.waivers import Waiver
 from nearlossless.effect import Effect
 from nearlossless.environment import Fingerprint
-from nearlossless.processes.worker import ProcessRun
+from nearlossless.processes.job import ProcessRun
 from nearlossless.record.part import Part
 from nearlossless.record.quality import ParityRecord, PictureRecord, ReplayRecord
 from nearlossless.record.shapes import SizeRecord, SwapRecord, WarmupCounts, WarmupRecord

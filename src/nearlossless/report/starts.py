@@ -3,7 +3,7 @@
 import statistics
 
 from nearlossless.processes.caches import CacheUse
-from nearlossless.processes.worker import ProcessRun
+from nearlossless.processes.job import ProcessRun
 from nearlossless.record.subject import SubjectRecord
 
 START_HEADINGS = ("start", "load", "first call", "steady call", "graph cache", "AOTAutograd cache")

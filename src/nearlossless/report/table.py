@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from nearlossless.gates import GIB
 from nearlossless.memory.leaks import host_slope_bytes
-from nearlossless.processes.worker import ProcessRun
+from nearlossless.processes.job import ProcessRun
 from nearlossless.record.speed import PHASES, PhaseTimes
 from nearlossless.record.subject import SubjectRecord
 

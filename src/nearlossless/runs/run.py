@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from nearlossless.baselines.expected import CANDIDATES, EXPECTED
 from nearlossless.cases.waivers import waive
-from nearlossless.processes.worker import ProcessRun
+from nearlossless.processes.job import ProcessRun
 from nearlossless.record import SCHEMA_VERSION, Record, now, write_record
 from nearlossless.record.shard import Shard
 from nearlossless.record.subject import SubjectRecord

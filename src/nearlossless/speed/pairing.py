@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict
 from nearlossless.cases.case import Case
 from nearlossless.cases.recipes import Recipe
 from nearlossless.fields import Device
-from nearlossless.processes.worker import answer
+from nearlossless.processes.streams import answer
 from nearlossless.record.speed import Samples
 from nearlossless.runs.selection import Subject
 

@@ -22,7 +22,9 @@ from pydantic import BaseModel, ConfigDict
 from nearlossless.effect import Effect, measure_effect
 from nearlossless.environment import Fingerprint
 from nearlossless.memory.peaks import is_out_of_memory
-from nearlossless.processes.worker import Job, build, private_stdout
+from nearlossless.processes.job import Job
+from nearlossless.processes.streams import private_stdout
+from nearlossless.processes.worker import build
 
 if TYPE_CHECKING:
     from PIL import Image

@@ -11,8 +11,8 @@ from nearlossless.backends import BackendError, BackendUnavailable
 from nearlossless.cases.case import CaseError
 from nearlossless.effect import Effect
 from nearlossless.measuring import BaselineError
+from nearlossless.processes.job import Job
 from nearlossless.processes.parent import OutOfMemory, WorkerError, WorkerProcess
-from nearlossless.processes.worker import Job
 from nearlossless.progress import Progress
 from nearlossless.speed.timing import warm_up
 from nearlossless.stacks.results import SIDES, Side

@@ -15,7 +15,7 @@ from typing import Any
 from xml.etree import ElementTree as ET
 
 from nearlossless.miniature import JUDGE, PIPELINE
-from nearlossless.processes.parent import cache_environment
+from nearlossless.processes.environment import cache_environment
 from nearlossless.record import RECORD_FILE, read_record
 from nearlossless.record.subject import SubjectRecord
 

@@ -22,7 +22,7 @@ from nearlossless.evaluation.prompts import Prompt
 from nearlossless.evaluation.results import Drawn, PromptResult
 from nearlossless.evaluation.store import Store
 from nearlossless.metrics.scores import Scores
-from nearlossless.processes.parent import child_environment
+from nearlossless.processes.environment import child_environment
 from nearlossless.progress import Progress
 
 DIMENSIONS = 512  # of an embedding, as of CLIP ViT-B/32: 2 KB a prompt for both pictures

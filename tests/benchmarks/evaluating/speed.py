@@ -19,7 +19,7 @@ from nearlossless.evaluation.preparing import Prepared, Wanted, prepare
 from nearlossless.evaluation.running import draw_missing
 from nearlossless.evaluation.store import Store
 from nearlossless.miniature.world import held_out_scenes
-from nearlossless.processes.parent import child_environment
+from nearlossless.processes.environment import child_environment
 from nearlossless.progress import Progress
 
 RECIPE = "tests.evaluation_backends:same"

@@ -7,7 +7,7 @@ from tests.benchmarks.memory.runs import run
 from nearlossless.cases.thresholds import Thresholds
 from nearlossless.gates.leaks import GROWTH, LEAK, leak_checks
 from nearlossless.memory.leaks import FIRST_LOOK, Rounds, host_slope_bytes, looks
-from nearlossless.processes.worker import ProcessRun
+from nearlossless.processes.job import ProcessRun
 
 KIB, MIB = 1024, 1024**2
 LEAKS_BYTES = (16 * KIB, 64 * KIB, 256 * KIB, MIB, 4 * MIB, 16 * MIB)

@@ -9,8 +9,9 @@ from tests.benchmarks.memory import planted
 from nearlossless.cases.case import Case
 from nearlossless.cases.files import load_case
 from nearlossless.cases.recipes import Recipe
-from nearlossless.processes.parent import cache_environment, run_worker
-from nearlossless.processes.worker import Job, ProcessRun
+from nearlossless.processes.environment import cache_environment
+from nearlossless.processes.job import Job, ProcessRun
+from nearlossless.processes.parent import run_worker
 
 ROOT = Path(__file__).parents[3]
 LIMIT_S = 600.0

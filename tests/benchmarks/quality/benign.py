@@ -16,7 +16,7 @@ from tests.benchmarks.quality.other_process import compute_in_other_process
 from nearlossless.backends import inductor, restructuring
 from nearlossless.environment import environment_variables, restored_torch_settings
 from nearlossless.parity.upcasting import map_tensors, upcast
-from nearlossless.processes.parent import cache_environment
+from nearlossless.processes.environment import cache_environment
 
 
 @functools.cache
@@ -185,7 +185,7 @@ def deterministic_algorithms(pipeline: Any) -> Any:
 
 def reloaded_weights(pipeline: Any) -> Any:
     """The weights were saved as safetensors and loaded again."""
-    from nearlossless.pipelines.loading import quiet_libraries
+    from nearlossless.pipelines.libraries import quiet_libraries
 
     with tempfile.TemporaryDirectory() as folder, quiet_libraries():
         pipeline.save_pretrained(folder, safe_serialization=True)

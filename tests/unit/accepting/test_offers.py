@@ -15,7 +15,7 @@ from nearlossless.cases.case import CaseError
 from nearlossless.cases.files import load_case
 from nearlossless.cli import app
 from nearlossless.gates import GIB
-from nearlossless.processes.worker import ProcessRun
+from nearlossless.processes.job import ProcessRun
 from nearlossless.record import Record, RecordError, read_record, write_record
 from nearlossless.record.shapes import WarmupCounts, WarmupRecord
 from nearlossless.record.speed import Speeds

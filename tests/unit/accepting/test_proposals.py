@@ -12,7 +12,7 @@ from nearlossless.cases.case import Sampling
 from nearlossless.cases.loosening import is_looser
 from nearlossless.cases.thresholds import Thresholds
 from nearlossless.gates import GIB, judge_memory, judge_speedup, judge_startup
-from nearlossless.processes.worker import ProcessRun
+from nearlossless.processes.job import ProcessRun
 from nearlossless.record import Record
 from nearlossless.record.quality import ParityRecord, PictureRecord, StepParity
 from nearlossless.record.shapes import SizeRecord, SwapRecord

@@ -21,7 +21,7 @@ from nearlossless.pipelines.compiling import build_compiled, copy_pipeline, shar
 from nearlossless.pipelines.drawing import draw
 from nearlossless.pipelines.loading import build_baseline
 from nearlossless.pipelines.requests import requests
-from nearlossless.processes.parent import cache_environment, child_environment
+from nearlossless.processes.environment import cache_environment, child_environment
 from nearlossless.shapes.counting import counted_compiles
 
 needs_nexfort = pytest.mark.skipif(importlib.util.find_spec("nexfort") is None, reason="nexfort is not installed")

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from tests import evaluation_backends
 
-from nearlossless.processes.parent import child_environment
+from nearlossless.processes.environment import child_environment
 
 pytest.importorskip("pyarrow")
 pytest.importorskip("matplotlib")

@@ -7,7 +7,7 @@ from tests.scores import scores
 
 from nearlossless.cases.thresholds import Band, Thresholds
 from nearlossless.gates import judge_quality
-from nearlossless.processes.worker import ProcessRun
+from nearlossless.processes.job import ProcessRun
 from nearlossless.record.quality import InputError, ParityRecord, PictureRecord, ReplayRecord, StepParity
 from nearlossless.verdicts import Outcome, Verdict
 

@@ -9,7 +9,7 @@ from nearlossless.cases.thresholds import Thresholds
 from nearlossless.gates import judge_memory
 from nearlossless.gates.leaks import GROWTH, LEAK, RESIDUE
 from nearlossless.memory.leaks import FIRST_LOOK, Rounds
-from nearlossless.processes.worker import ProcessRun
+from nearlossless.processes.job import ProcessRun
 from nearlossless.verdicts import Check, Outcome, Verdict
 
 KIB, MIB = 1024, 1024**2

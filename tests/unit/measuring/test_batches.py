@@ -30,7 +30,8 @@ from nearlossless.pipelines.compiling import BaselineChanged, check_batch_unchan
 from nearlossless.pipelines.drawing import draw, draw_batch
 from nearlossless.pipelines.loading import build_baseline
 from nearlossless.pipelines.requests import Request, batches, requests, size_batches, size_requests
-from nearlossless.processes.worker import Job, run
+from nearlossless.processes.job import Job
+from nearlossless.processes.worker import run
 from nearlossless.progress import Progress
 from nearlossless.record.quality import ParityRecord, ReplayRecord
 from nearlossless.runs.selection import Subject

@@ -11,8 +11,8 @@ from nearlossless.cases.case import Case
 from nearlossless.cases.recipes import Recipe
 from nearlossless.measuring import BaselineError, fresh_processes
 from nearlossless.measuring.fresh_processes import measure_processes
+from nearlossless.processes.job import Job, ProcessRun
 from nearlossless.processes.parent import WorkerError
-from nearlossless.processes.worker import Job, ProcessRun
 from nearlossless.progress import Progress
 from nearlossless.runs.selection import Subject
 

@@ -14,7 +14,8 @@ import torch
 import transformers
 
 from nearlossless.cases.case import Case, CaseError
-from nearlossless.pipelines.loading import build_baseline, quiet_libraries, weights_name
+from nearlossless.pipelines.libraries import quiet_libraries
+from nearlossless.pipelines.loading import build_baseline, weights_name
 from nearlossless.pipelines.synthetic import ARCHITECTURES, architecture_names, build_synthetic
 
 DOCS = Path(__file__).parents[3] / "docs" / "full-size-models.md"

@@ -11,7 +11,7 @@ import torch
 from nearlossless.backends import BackendUnavailable
 from nearlossless.processes.artifacts import check_artifacts
 from nearlossless.processes.caches import CacheUse
-from nearlossless.processes.parent import cache_environment, child_environment
+from nearlossless.processes.environment import cache_environment, child_environment
 
 # Two functions of the same graph and, where asked for, one that torch refuses to cache; nothing is generated for them.
 SCRIPT = """

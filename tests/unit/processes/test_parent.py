@@ -23,8 +23,10 @@ from nearlossless.cases.thresholds import Thresholds
 from nearlossless.gates import GIB, judge_memory
 from nearlossless.measuring.fresh_processes import measure_processes
 from nearlossless.memory.peaks import is_out_of_memory
-from nearlossless.processes.parent import WorkerError, _follow, cache_environment, child_environment, run_worker
-from nearlossless.processes.worker import STEADY_CALLS, Job, ProcessRun
+from nearlossless.processes.environment import cache_environment, child_environment
+from nearlossless.processes.job import Job, ProcessRun
+from nearlossless.processes.parent import WorkerError, _follow, run_worker
+from nearlossless.processes.worker import STEADY_CALLS
 from nearlossless.progress import Progress
 from nearlossless.record.speed import PHASES
 from nearlossless.runs.selection import Subject

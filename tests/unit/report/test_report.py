@@ -15,7 +15,7 @@ from nearlossless.cases.references import Figures, Reference
 from nearlossless.cases.thresholds import Band, Thresholds
 from nearlossless.memory.driver import BeyondTorch
 from nearlossless.memory.leaks import Rounds
-from nearlossless.processes.worker import ProcessRun
+from nearlossless.processes.job import ProcessRun
 from nearlossless.record import Record
 from nearlossless.record.quality import ParityRecord, PictureRecord
 from nearlossless.record.shapes import SizeRecord
