@@ -44,7 +44,7 @@ def workspace(approval: Approval, make_workspace: MakeWorkspace) -> Workspace:
 
 @pytest.fixture(scope="module")
 def slower(workspace: Workspace) -> InnerRun:
-    """The speedup gate on a backend of the command line that computes each step five times."""
+    """The speedup gate on a backend of the command line that computes each step many times over."""
     return workspace.run("-k", "speedup", "--backend", "planted_backends:slow", guarded=False, report="slower")
 
 

@@ -76,8 +76,8 @@ def test_link_is_not_followed(tmp_path: Path) -> None:
 
 def test_what_a_worker_imports_is_looked_for() -> None:
     """Whatever library the worker imports to build and draw is among those that are looked for."""
-    modules = "serving, pipelines.loading, pipelines.compiling, pipelines.drawing, memory, timing, effect, environment"
-    imports = ", ".join(f"nearlossless.{module.strip()}" for module in modules.split(","))
+    modules = "stacks.serving pipelines.loading pipelines.compiling pipelines.drawing memory.peaks speed.timing effect"
+    imports = ", ".join(f"nearlossless.{module}" for module in modules.split())
     code = (
         f"import sys, importlib.metadata as m; before = set(sys.modules); import {imports}\n"
         "new = {name.partition('.')[0] for name in set(sys.modules) - before}\n"
