@@ -35,6 +35,7 @@ def figures(**changes: Any) -> dict[str, Any]:
             "rounds": 3,
             "median_prompts_per_s": {"local": 0.5},
             "overhead": 0.03,
+            "overhead_error": 0.01,
             "cpu_overhead": 0.01,
         },
         "memory": {
