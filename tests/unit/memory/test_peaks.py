@@ -15,8 +15,7 @@ can_reset = pytest.mark.skipif(not os.access("/proc/self/clear_refs", os.W_OK), 
 def touch(size_bytes: int) -> None:
     """Make pages resident and give them back to the system at once."""
     with mmap.mmap(-1, size_bytes) as pages:
-        np.frombuffer(pages, dtype=np.uint8)[::4096].sum()
-        pages.write(b"\1" * size_bytes)
+        np.frombuffer(pages, dtype=np.uint8)[::4096] = 1  # in place: bytes to copy from would count, too
 
 
 def test_cpu_is_metered_by_resident_bytes() -> None:
@@ -38,8 +37,7 @@ def test_peak_holds_what_is_gone_already() -> None:
     meter.reset()
     before = meter.read().gated_bytes
     touch(64 * MIB)
-    assert meter.read().gated_bytes - before == pytest.approx(64 * MIB, abs=64 * MIB)
-    assert meter.read().gated_bytes - before > 48 * MIB
+    assert meter.read().gated_bytes - before == pytest.approx(64 * MIB, abs=16 * MIB)
 
 
 @can_reset
