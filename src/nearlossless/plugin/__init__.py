@@ -22,7 +22,7 @@ from nearlossless.progress import Progress
 from nearlossless.runs.run import Run
 from nearlossless.verdicts import Outcome, stopped
 
-_HOOKS = "judging ending fixtures measurements benchmarks collecting workers leaving remaining"
+_HOOKS = "judging logs ending fixtures measurements benchmarks collecting workers leaving remaining"
 pytest_plugins = tuple(f"nearlossless.plugin.{name}" for name in _HOOKS.split())
 
 
