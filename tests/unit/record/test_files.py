@@ -21,7 +21,7 @@ from nearlossless.runs.run import ReportInUse, Run
 
 ROOT = Path(__file__).parents[3]
 PUBLISHED = ROOT / "docs" / "record.schema.json"
-MEASURED = [*ROOT.glob("docs/benchmarks/h100/*.json"), *ROOT.glob("baselines/*/*/record*.json")]
+MEASURED = [*ROOT.glob("docs/benchmarks/h?00/*.json"), *ROOT.glob("baselines/*/*/record*.json")]
 NO_RECORDS = ("noise.json", "profile.json")  # of benchmarks of their own
 EVIL = "<script>alert(1)</script>\x1b[31m"
 
