@@ -18,7 +18,7 @@ from nearlossless.memory.peaks import peak_meter
 from nearlossless.pipelines.compiling import build_compiled
 from nearlossless.pipelines.drawing import draw
 from nearlossless.pipelines.loading import build_baseline
-from nearlossless.pipelines.phases import phase_times
+from nearlossless.pipelines.phases import PhasedCalls
 from nearlossless.pipelines.requests import Request, requests, size_requests
 from nearlossless.report.console import render_table
 from nearlossless.report.table import Row
@@ -119,13 +119,14 @@ def _measure(pipeline: Any, case: Case, device: Device, request: Request) -> tup
         nonlocal picture
         picture = draw(pipeline, case.generation, request)
 
-    first_call_s = timed(once, synchronize=synchronize)
+    calls = PhasedCalls(once, pipeline, device)
+    first_call_s = timed(calls, synchronize=synchronize)
     meter.reset()
-    end_to_end_s = timed(once, synchronize=synchronize)
+    end_to_end_s = timed(calls, synchronize=synchronize)
     peak_bytes = meter.read().gated_bytes
-    times = phase_times(pipeline, case.generation, [request], device)
+    steps_per_s = [times.steps_per_s for times in calls.times(1)]
     measured = Measured(
-        steps_per_s=times.steps_per_s if times is not None else None,
+        steps_per_s=steps_per_s[0] if steps_per_s else None,
         end_to_end_s=end_to_end_s,
         peak_bytes=peak_bytes,
         first_call_s=first_call_s,

@@ -76,7 +76,8 @@ def _show_offer(offer: Offer, reason: str, say: Say) -> None:
     for proposal in offer.left_out:
         say(f"# {proposal.name}: left out, {proposal.basis}")
     if offer.renews and not offer.refused:
-        say(f"# {title}: --thresholds makes this record the one that later runs are held against")
+        record = "makes this record the one that later runs are held against"
+        say(f"# {title}: --thresholds {'accepts the counts of its warm-up' if offer.unjudged else record}")
     if offer.refused:
         say(f"# {title}: nothing can be taken over, {offer.refused}")
 
@@ -86,5 +87,11 @@ def _accept_offers(offers: list[Offer], baselines: Path, wishes: Wishes, reason:
         chosen = offer.chosen(tighten=wishes.tighten)
         if offer.can_be_written(tighten=wishes.tighten):
             record = accept(offer, baselines, reason, tighten=wishes.tighten)
-            stays = f", which stays: this run did not judge {', '.join(offer.unjudged)}" if offer.unjudged else ""
-            say(f"{offer.subject.title}: {len(chosen)} threshold(s) written, record kept in {record}{stays}")
+            say(f"{offer.subject.title}: {len(chosen)} threshold(s) written, record kept in {record}{_staying(offer)}")
+
+
+def _staying(offer: Offer) -> str:
+    if not offer.unjudged:
+        return ""
+    but = " but for the counts of the warm-up" if offer.subject.warmup is not None else ""
+    return f", which stays{but}: this run did not judge {', '.join(offer.unjudged)}"

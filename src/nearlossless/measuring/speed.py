@@ -1,4 +1,4 @@
-"""How fast both pipelines are: paired latencies, then where the time goes."""
+"""How fast both pipelines are: paired latencies, and where the time of each call goes."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -6,32 +6,19 @@ from functools import partial
 from typing import Any
 
 from nearlossless.accepting.accepted import accepted_speeds
-from nearlossless.cases.case import Case
 from nearlossless.environment import Fingerprint
-from nearlossless.fields import Device
 from nearlossless.measuring import baseline_drawer
 from nearlossless.pipelines.drawing import draw_batch
-from nearlossless.pipelines.phases import phase_times
+from nearlossless.pipelines.phases import PhasedCalls
 from nearlossless.pipelines.requests import batches
 from nearlossless.progress import Progress
-from nearlossless.record.speed import AcceptedSpeeds, PhaseTimes, Samples, Speeds
+from nearlossless.record.speed import AcceptedSpeeds, Samples, Speeds
 from nearlossless.runs.selection import Subject
 from nearlossless.speed.clocks import clock_reader
-from nearlossless.speed.latencies import PairedLatencies
 from nearlossless.speed.quiet import watch_of
 from nearlossless.speed.slowdown import max_latency_slowdown, open_questions
 from nearlossless.speed.timing import measure_alone, measure_pairs, synchronizer
 from nearlossless.verdicts import Check
-
-
-def measure_phases(baseline: Any | None, compiled: Any, case: Case, device: Device) -> dict[str, list[PhaseTimes]]:
-    """The phases of two calls of each pipeline, A B B A; none of a pipeline that does not tell them."""
-    first, sides = batches(case.generation)[0], {"baseline_phases": baseline, "compiled_phases": compiled}
-    found: dict[str, list[PhaseTimes]] = {name: [] for name in sides}
-    for name in (*sides, *reversed(sides)):
-        times = phase_times(sides[name], case.generation, first, device) if sides[name] is not None else None
-        found[name] += [times] if times is not None else []
-    return found
 
 
 def accepted_of(subject: Subject, fingerprint: Fingerprint | None) -> AcceptedSpeeds | None:
@@ -45,17 +32,16 @@ def accepted_of(subject: Subject, fingerprint: Fingerprint | None) -> AcceptedSp
 
 def measure_latencies(
     baseline: Any | None, compiled: Any, subject: Subject, progress: Progress, accepted: AcceptedSpeeds | None
-) -> PairedLatencies:
+) -> Samples:
     """
-    Paired latencies of a batch's call until the speedup is decided, at this process's share of the error rate.
+    Paired latencies of a batch's call, with the phases of each, until the speedup is decided.
 
     Without a baseline, latencies of the compiled pipeline alone until its ceiling is decided. Where the case limits
     a slowdown, until that is decided, too; without an accepted record as long as sampling allows, so that this one
-    is worth accepting.
+    is worth accepting. Each process decides at its share of the error rate.
     """
     case, first = subject.case, batches(subject.case.generation)[0]
-    draw_compiled = partial(draw_batch, compiled, case.generation, first)
-
+    of_compiled = PhasedCalls(partial(draw_batch, compiled, case.generation, first), compiled, subject.device)
     sampling = case.sampling.shared_by(case.sampling.processes)
 
     def tell(count: int, check: Check) -> None:
@@ -73,9 +59,15 @@ def measure_latencies(
     }
     with progress.phase("speedup: warm-up"):
         if baseline is None:
-            return measure_alone(draw_compiled, **asked)
-        draw_baseline = partial(baseline_drawer(baseline, case), first)
-        return measure_pairs(draw_baseline, draw_compiled, min_speedup=subject.thresholds.min_speedup, **asked)
+            alone = measure_alone(of_compiled, **asked)
+            return Samples(**dataclasses.asdict(alone), compiled_phases=of_compiled.times(len(alone.compiled_s)))
+        of_baseline = PhasedCalls(partial(baseline_drawer(baseline, case), first), baseline, subject.device)
+        pairs = measure_pairs(of_baseline, of_compiled, min_speedup=subject.thresholds.min_speedup, **asked)
+    return Samples(
+        **dataclasses.asdict(pairs),
+        baseline_phases=of_baseline.times(len(pairs.baseline_s)),
+        compiled_phases=of_compiled.times(len(pairs.compiled_s)),
+    )
 
 
 def measure_speed(
@@ -87,9 +79,7 @@ def measure_speed(
     fingerprint: Fingerprint | None = None,
     replicas: Sequence[Samples] = (),
 ) -> Speeds:
-    """The latencies of this process beside those of others, then the phases of calls of their own."""
+    """The latencies of this process beside those of others."""
     accepted = accepted_of(subject, fingerprint)
-    pairs = measure_latencies(baseline, compiled, subject, progress, accepted)
-    with progress.phase("speedup: time by phase"):
-        phases = measure_phases(baseline, compiled, subject.case, subject.device)
-    return Speeds(**dataclasses.asdict(pairs), replicas=[*replicas], accepted=accepted, **phases)
+    samples = measure_latencies(baseline, compiled, subject, progress, accepted)
+    return Speeds(**dict(samples), replicas=[*replicas], accepted=accepted)

@@ -1,19 +1,20 @@
 """When each phase of a call begins: text encoding, every denoising step, decoding."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from itertools import pairwise
 from typing import Any
 
 from nearlossless.cases.case import Generation
 from nearlossless.fields import Device
 from nearlossless.memory.peaks import SINCE_START, PeakMeter
-from nearlossless.pipelines.drawing import call, draw_batch
+from nearlossless.pipelines.drawing import draw_batch
 from nearlossless.pipelines.requests import Request
 from nearlossless.pipelines.watching import watched
 from nearlossless.record.speed import PHASES, PhaseTimes
 
-DENOISING, STEP, DECODING, END = "denoising", "step", "decoding", "end"
+START, DENOISING, STEP, DECODING, END = "start", "denoising", "step", "decoding", "end"
 
 
 class _HostMarks:
@@ -50,33 +51,58 @@ class _DeviceMarks:
         return [(name, first.elapsed_time(event) / 1000) for name, event in self.marks]
 
 
-def phase_times(pipeline: Any, generation: Generation, batch: Sequence[Request], device: Device) -> PhaseTimes | None:
+class PhasedCalls:
     """
-    Draw a batch once and tell how long each phase took, by device events on CUDA.
+    Calls of a pipeline that can tell afterwards when each phase of theirs began, by device events on CUDA.
 
-    Nothing is synchronized between the phases, and no compiled code sees the marks: they stand around `encode_prompt`
-    and `vae.decode` and in the callback at a step's end.
-
-    Returns:
-        None for a user's own callable that has no such methods, or does not know the callback.
+    Nothing is synchronized between the phases, and no compiled code sees the marks: they stand around `encode_prompt`,
+    `scheduler.step` and `vae.decode`. A user's own callable without such methods is called as it is.
     """
-    marks = _DeviceMarks() if device == "cuda" else _HostMarks()
 
-    def at_step_end(_pipeline: Any, _step: int, _timestep: Any, values: dict[str, Any]) -> dict[str, Any]:
-        marks.mark(STEP)
-        return values
+    def __init__(self, draw: Callable[[], object], pipeline: Any, device: Device) -> None:
+        self._draw, self._pipeline = draw, pipeline
+        self._new_marks = _DeviceMarks if device == "cuda" else _HostMarks
+        self._calls: list[_HostMarks | _DeviceMarks] = []
+        self._has_phases = _has_phases(pipeline)
 
-    try:
-        with (
-            watched(pipeline, "encode_prompt", after=lambda: marks.mark(DENOISING)),
-            watched(pipeline.vae, "decode", before=lambda *_, **__: marks.mark(DECODING)),
-        ):
-            marks.mark("start")
-            call(pipeline, generation, batch, callback_on_step_end=at_step_end)
+    def __call__(self) -> None:
+        """Draw once; raises what drawing raises."""
+        if not self._has_phases:
+            self._draw()
+            return
+        marks = self._new_marks()
+        self._calls.append(marks)
+        with _marking(self._pipeline, marks.mark):
+            marks.mark(START)
+            self._draw()
             marks.mark(END)
-    except Exception:  # a user's own callable need not know the callback; that it draws was seen before
-        return None
-    return _times(marks.seconds())
+
+    def times(self, count: int) -> list[PhaseTimes]:
+        """Of the last calls, as many as that, in their order; empty where one of them has no such phases."""
+        found = [_times(marks.seconds()) for marks in self._calls[len(self._calls) - count :]]
+        told = [each for each in found if each is not None]
+        return told if len(told) == count else []
+
+
+@contextmanager
+def _marking(pipeline: Any, mark: Callable[[str], None]) -> Iterator[None]:
+    with (
+        watched(pipeline, "encode_prompt", after=lambda: mark(DENOISING)),
+        watched(pipeline.scheduler, "step", after=lambda: mark(STEP)),
+        watched(pipeline.vae, "decode", before=lambda *_, **__: mark(DECODING)),
+    ):
+        yield
+
+
+def _has_phases(pipeline: Any) -> bool:
+    methods = [*_marked(pipeline), (getattr(pipeline, "scheduler", None), "step")]
+    if not all(callable(getattr(owner, name, None)) for owner, name in methods):
+        return False
+    try:
+        with _marking(pipeline, lambda _: None):
+            return True
+    except (AttributeError, TypeError):  # an object whose methods cannot be replaced
+        return False
 
 
 def _times(marks: list[tuple[str, float]]) -> PhaseTimes | None:
@@ -85,7 +111,7 @@ def _times(marks: list[tuple[str, float]]) -> PhaseTimes | None:
         at.setdefault(name, []).append(seconds)
     if not {DENOISING, STEP, DECODING} <= at.keys():
         return None
-    start, begun, steps, decoding, end = at["start"][0], at[DENOISING][-1], at[STEP], at[DECODING][0], at[END][0]
+    start, begun, steps, decoding, end = at[START][0], at[DENOISING][-1], at[STEP], at[DECODING][0], at[END][0]
     return PhaseTimes(
         text_encoding_s=begun - start,
         first_step_s=steps[0] - begun,

@@ -35,13 +35,17 @@ class Samples(Part):
     """
     Raw latencies of one process, pair by pair, each of one call.
 
-    `set_aside` has of each pair why it is not judged, None where it is; `clock_mhz` the device's clock at its end.
+    `set_aside` has of each pair why it is not judged, None where it is; `clock_mhz` the device's clock at its end. The
+    phases are those of the same calls, in the same order; empty where a pipeline does not tell them. (Records from
+    before 2026-11-28 have those of two calls of their own.)
     """
 
     baseline_s: list[float] = Field(default_factory=list)
     compiled_s: list[float] = Field(default_factory=list)
     set_aside: list[str | None] = Field(default_factory=list)
     clock_mhz: list[float | None] = Field(default_factory=list)
+    baseline_phases: list[PhaseTimes] = Field(default_factory=list)
+    compiled_phases: list[PhaseTimes] = Field(default_factory=list)
 
     @property
     def pairs(self) -> PairedLatencies:
@@ -68,11 +72,9 @@ class AcceptedSpeeds(ReplicatedSamples):
 
 
 class Speeds(ReplicatedSamples):
-    """`accepted` is what the pairs were held against; phases are of calls of their own, each of a whole batch."""
+    """`accepted` is what the pairs were held against."""
 
     accepted: AcceptedSpeeds | None = None
-    baseline_phases: list[PhaseTimes] = Field(default_factory=list)
-    compiled_phases: list[PhaseTimes] = Field(default_factory=list)
 
     @property
     def phase_speedups(self) -> dict[str, float]:

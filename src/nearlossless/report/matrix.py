@@ -14,8 +14,19 @@ from nearlossless.report.table import (
     Row,
     performance_rows,
 )
+from nearlossless.speed.phase_changes import Figure, change_interval
+
+
+def _seconds_of(phase: str) -> Figure:
+    return lambda call: call.seconds[phase]
+
 
 _BY_PHASE = {metric.label for metric in (*PHASE_METRICS.values(), *PEAK_METRICS.values())}
+# What calls tell by phase, so that its change has an interval.
+_FIGURES: dict[str, Figure] = {
+    ITERATION_SPEED.label: lambda call: call.steps_per_s,
+    **{metric.label: _seconds_of(name) for name, metric in PHASE_METRICS.items()},
+}
 _MORE_IS_BETTER = {ITERATION_SPEED.label}
 _WORTH_A_COLOUR = 0.02  # of the baseline; below, no colour says that it got better or worse
 
@@ -51,7 +62,7 @@ class Matrix:
     @property
     def has_interval(self) -> bool:
         """Whether any change has one."""
-        return any(cell.interval for row in self.main for cell in row.recipes)
+        return any(cell.interval for row in (*self.main, *self.phases) for cell in row.recipes)
 
 
 def references_of(subjects: Sequence[SubjectRecord]) -> list[Published]:
@@ -91,8 +102,16 @@ def _baseline(rows: Sequence[Row]) -> str:
 
 def _cell(row: Row, subject: SubjectRecord) -> Cell:
     _, _, compiled, change = row.cells()
-    interval = time_interval(subject) if row.label == END_TO_END.label else ""
-    return Cell(compiled=compiled, change=change, interval=interval, verdict=_direction(row))
+    return Cell(compiled=compiled, change=change, interval=_interval(row.label, subject), verdict=_direction(row))
+
+
+def _interval(label: str, subject: SubjectRecord) -> str:
+    if label == END_TO_END.label:
+        return time_interval(subject)
+    if label not in _FIGURES or subject.sampling is None:
+        return ""
+    found = change_interval(subject.speeds, _FIGURES[label], subject.sampling)
+    return "" if found is None else _shown(found.low, found.high)
 
 
 def _direction(row: Row) -> str:
@@ -112,4 +131,8 @@ def time_interval(subject: SubjectRecord) -> str:
     low, high = checks[0].interval
     if not 0 < low <= high < math.inf:
         return ""
-    return f"[{1 / high - 1:+.1%}, {1 / low - 1:+.1%}]"
+    return _shown(1 / high, 1 / low)
+
+
+def _shown(low: float, high: float) -> str:
+    return f"[{low - 1:+.1%}, {high - 1:+.1%}]"

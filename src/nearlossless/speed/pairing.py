@@ -5,7 +5,6 @@ Reads one `PairingJob` as a line of JSON from standard input and answers with `S
 `processes/worker.py`.
 """
 
-import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 
@@ -64,8 +63,7 @@ def run(job: PairingJob, tell: Callable[[str], None]) -> Samples:
     else:
         compiled, _ = compile_alone(subject, progress)
     found = fingerprint_of(compiled, subject.case, subject.device).with_variables(subject.recipe.environment)
-    pairs = measure_latencies(baseline, compiled, subject, progress, accepted_of(subject, found))
-    return Samples(**dataclasses.asdict(pairs))
+    return measure_latencies(baseline, compiled, subject, progress, accepted_of(subject, found))
 
 
 if __name__ == "__main__":

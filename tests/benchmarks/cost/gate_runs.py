@@ -101,12 +101,10 @@ def phases_s(told: list[tuple[float, str]], total_s: float) -> dict[str, float]:
 def drawing(subject: SubjectRecord) -> dict[str, float]:
     """Seconds that the record itself has for calls of pipelines, first ones with their compiling among them."""
     runs = [run for run in (subject.baseline_process, subject.cold_process, subject.warm_process) if run is not None]
-    phases = [*subject.speeds.baseline_phases, *subject.speeds.compiled_phases]
     both_s = median(subject.speeds.baseline_s) + median(subject.speeds.compiled_s)
     return {
         "calls of fresh processes": sum(run.first_call_s + sum(run.steady_s) for run in runs),
         "judged pairs": sum(subject.speeds.baseline_s + subject.speeds.compiled_s),
-        "calls timed by phase": sum(sum(each.seconds.values()) for each in phases),
         "sizes, compiled": sum(size.latency_s for size in subject.sizes),
         "pictures, by the pairs' medians": len(subject.pictures) * both_s,
     }

@@ -10,11 +10,10 @@ import torch
 from nearlossless.cases.case import Case
 from nearlossless.cases.thresholds import Thresholds
 from nearlossless.gates import judge_speedup
-from nearlossless.measuring.speed import measure_phases
 from nearlossless.memory.peaks import SINCE_START, Kind, Peak, ResidentPeak
-from nearlossless.pipelines.drawing import draw
+from nearlossless.pipelines.drawing import call, draw
 from nearlossless.pipelines.loading import build_baseline
-from nearlossless.pipelines.phases import phase_peaks, phase_times
+from nearlossless.pipelines.phases import PhasedCalls, phase_peaks
 from nearlossless.pipelines.requests import batches, requests
 from nearlossless.pipelines.watching import watched
 from nearlossless.record.speed import PhaseTimes, Speeds
@@ -33,6 +32,11 @@ def baseline(tiny_case: Case) -> Any:
 def times(text: float, steps: list[float], decoding: float) -> PhaseTimes:
     """One call's phases."""
     return PhaseTimes(text_encoding_s=text, first_step_s=steps[0], later_steps_s=steps[1:], decoding_s=decoding)
+
+
+def phased(pipeline: Any, case: Case) -> PhasedCalls:
+    """Calls of a pipeline that tell their phases."""
+    return PhasedCalls(lambda: call(pipeline, case.generation, batches(case.generation)[0]), pipeline, "cpu")
 
 
 def slowed(owner: Any, method: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -54,8 +58,9 @@ def test_slow_phase_is_told_from_the_others(
     """The phase that computes a hundred times over takes the largest part of the call."""
     owner = {"text encoding": baseline, "denoising": baseline.transformer, "decoding": baseline.vae}[phase]
     slowed(owner, {"text encoding": "encode_prompt", "denoising": "forward", "decoding": "decode"}[phase], monkeypatch)
-    found = phase_times(baseline, tiny_case.generation, batches(tiny_case.generation)[0], "cpu")
-    assert found is not None
+    calls = phased(baseline, tiny_case)
+    calls()
+    (found,) = calls.times(1)
     assert max(found.seconds, key=lambda name: found.seconds[name]) == phase
     assert len(found.later_steps_s) == tiny_case.generation.steps - 1
 
@@ -64,16 +69,52 @@ def test_looking_leaves_the_pipeline_as_it_was(baseline: Any, tiny_case: Case) -
     """Afterwards its methods are its class's again, and it draws the same bits."""
     request = requests(tiny_case.generation)[0]
     before = draw(baseline, tiny_case.generation, request).tobytes()
-    assert measure_phases(baseline, baseline, tiny_case, "cpu")["compiled_phases"]
+    phased(baseline, tiny_case)()
     assert "encode_prompt" not in vars(baseline)
+    assert "step" not in vars(baseline.scheduler)
     assert "decode" not in vars(baseline.vae)
     assert draw(baseline, tiny_case.generation, request).tobytes() == before
 
 
-@pytest.mark.parametrize("callable_", [lambda **_: None, SimpleNamespace(vae=None, encode_prompt=None)])
-def test_callable_without_phases_has_none(callable_: Any, tiny_case: Case) -> None:
-    """A user's own callable need not have such methods."""
-    assert phase_times(callable_, tiny_case.generation, batches(tiny_case.generation)[0], "cpu") is None
+def test_phases_are_those_of_the_last_calls(baseline: Any, tiny_case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of three calls, the last of which decodes a hundred times over, the last two are told in their order."""
+    calls = phased(baseline, tiny_case)
+    calls()
+    calls()
+    slowed(baseline.vae, "decode", monkeypatch)
+    calls()
+    second, third = calls.times(2)
+    assert third.decoding_s > 10 * second.decoding_s
+
+
+class Slotted:
+    """A pipeline whose methods cannot be replaced."""
+
+    __slots__ = ("scheduler", "vae")
+
+    def __init__(self) -> None:
+        self.vae, self.scheduler = SimpleNamespace(decode=print), SimpleNamespace(step=print)
+
+    def encode_prompt(self) -> None:
+        """Encode nothing."""
+
+
+@pytest.mark.parametrize(
+    "pipeline",
+    [
+        lambda: None,
+        SimpleNamespace(vae=None, encode_prompt=None),
+        Slotted(),
+        SimpleNamespace(encode_prompt=print, vae=SimpleNamespace(decode=print), scheduler=SimpleNamespace(step=print)),
+    ],
+    ids=["function", "no methods", "slots", "methods it does not call"],
+)
+def test_callable_without_phases_is_called_and_has_none(pipeline: Any) -> None:
+    """A user's own callable need not have such methods, nor call them: it is called all the same."""
+    drawn: list[str] = []
+    calls = PhasedCalls(lambda: drawn.append("picture"), pipeline, "cpu")
+    calls()
+    assert (drawn, calls.times(1)) == (["picture"], [])
 
 
 def test_method_of_an_instance_comes_back() -> None:

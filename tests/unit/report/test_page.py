@@ -12,6 +12,7 @@ from xml.etree import ElementTree as ET
 import pytest
 from PIL import Image
 from tests.scores import scores
+from tests.unit.conftest import phase_times
 
 from nearlossless.accepting.accepted import accepted_path
 from nearlossless.cases.case import Sampling
@@ -20,6 +21,7 @@ from nearlossless.history.store import Entry
 from nearlossless.memory.leaks import Rounds
 from nearlossless.record import Record
 from nearlossless.record.quality import PictureRecord
+from nearlossless.record.speed import Speeds
 from nearlossless.record.subject import SubjectRecord
 from nearlossless.report.html import Known, render_html
 from nearlossless.report.markdown import MOST_LACKS, render_markdown
@@ -233,6 +235,21 @@ def test_interval_is_of_the_time(full_record: Record, interval: tuple[float, flo
     subject.verdicts[0].checks[0].interval = interval
     assert time_interval(subject) == shown
     assert ("In brackets: the interval" in render_html(full_record)) is bool(shown)
+
+
+def test_phases_of_pairs_have_intervals_of_their_change(full_record: Record) -> None:
+    """Decoding that takes half the time, pair by pair, has a change with an interval around it; a start has none."""
+    subject = full_record.subjects[0]
+    subject.sampling = Sampling(min_pairs=5)
+    slow = [phase_times(decoding_s=0.2 + number / 1000) for number in range(12)]
+    fast = [phase_times(decoding_s=0.1 + number / 2000) for number in range(12)]
+    subject.speeds = Speeds(baseline_s=[1.0] * 12, compiled_s=[1.0] * 12, baseline_phases=slow, compiled_phases=fast)
+    found = matrix([subject])
+    cells = {row.label: row.recipes[0] for row in (*found.main, *found.phases)}
+    assert (cells["Decoding"].change, cells["Decoding"].interval) == ("-50.0%", "[-50.0%, -50.0%]")
+    assert cells["Iteration speed"].interval == "[+0.0%, +0.0%]"
+    assert (cells["Cold start"].interval, cells["Peak memory"].interval) == ("", "")
+    assert "[-50.0%, -50.0%]" in render_html(full_record)
 
 
 def test_plots_are_of_what_was_measured(full_record: Record) -> None:
