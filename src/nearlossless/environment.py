@@ -11,7 +11,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
-SDP_KERNELS = ("flash", "mem_efficient", "math")  # torch.backends.cuda has a switch for each
+from nearlossless.torch_settings import attention_setting, convolves_in_tf32, matmul_precision
+
 STACK_PACKAGES = (
     "torch",
     "diffusers",
@@ -201,9 +202,9 @@ def fingerprint(*, device: Literal["cpu", "cuda"], dtype: str, weights: str, sch
                 dtype=dtype,
                 weights=weights,
                 scheduler=scheduler,
-                matmul_precision=torch.get_float32_matmul_precision(),
-                tf32=device == "cuda" and bool(torch.backends.cudnn.allow_tf32),
-                attention=_attention_setting(),
+                matmul_precision=matmul_precision(),
+                tf32=device == "cuda" and convolves_in_tf32(),
+                attention=attention_setting(),
             ),
             device_uuid=uuid,
             power_limit_w=_power_limit_w(uuid),
@@ -212,43 +213,3 @@ def fingerprint(*, device: Literal["cpu", "cuda"], dtype: str, weights: str, sch
         ),
         stack=stack(),
     )
-
-
-def _attention_setting() -> str:
-    import torch
-
-    return "sdpa:" + "+".join(
-        kernel for kernel in SDP_KERNELS if getattr(torch.backends.cuda, f"{kernel}_sdp_enabled")()
-    )
-
-
-@contextmanager
-def restored_torch_settings() -> Iterator[None]:
-    """Put torch's global settings back, whatever a backend does to them."""
-    import torch
-
-    settings: list[tuple[Any, str]] = [
-        (torch.backends.cudnn, "allow_tf32"),
-        (torch.backends.cudnn, "benchmark"),
-        (torch.backends.cudnn, "deterministic"),
-        (torch.backends.cuda.matmul, "allow_bf16_reduced_precision_reduction"),
-        (torch.backends.cuda.matmul, "allow_fp16_reduced_precision_reduction"),
-    ]
-    before = [(owner, name, getattr(owner, name)) for owner, name in settings]
-    precision, dtype, grad = torch.get_float32_matmul_precision(), torch.get_default_dtype(), torch.is_grad_enabled()
-    deterministic, threads = torch.are_deterministic_algorithms_enabled(), torch.get_num_threads()
-    warn_only = torch.is_deterministic_algorithms_warn_only_enabled()
-    attention = {kernel: getattr(torch.backends.cuda, f"{kernel}_sdp_enabled")() for kernel in SDP_KERNELS}
-    try:
-        yield
-    finally:
-        for owner, name, value in before:
-            setattr(owner, name, value)
-        torch.set_float32_matmul_precision(precision)
-        torch.set_default_dtype(dtype)
-        torch.set_grad_enabled(grad)
-        torch.use_deterministic_algorithms(deterministic, warn_only=warn_only)
-        for kernel, is_enabled in attention.items():
-            getattr(torch.backends.cuda, f"enable_{kernel}_sdp")(is_enabled)
-        if torch.get_num_threads() != threads:
-            torch.set_num_threads(threads)

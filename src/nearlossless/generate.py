@@ -16,7 +16,7 @@ from nearlossless.fields import Device
 from nearlossless.gates import GIB
 from nearlossless.memory.peaks import peak_meter
 from nearlossless.pipelines.compiling import build_compiled
-from nearlossless.pipelines.drawing import draw
+from nearlossless.pipelines.drawing import draw, draw_batch
 from nearlossless.pipelines.loading import build_baseline
 from nearlossless.pipelines.phases import PhasedCalls
 from nearlossless.pipelines.requests import Request, requests, size_requests
@@ -115,12 +115,12 @@ def _measure(pipeline: Any, case: Case, device: Device, request: Request) -> tup
     meter, synchronize = peak_meter(device), synchronizer(device)
     picture: Any = None
 
-    def once() -> None:
+    def once(**options: Any) -> None:
         nonlocal picture
-        picture = draw(pipeline, case.generation, request)
+        (picture,) = draw_batch(pipeline, case.generation, [request], **options)
 
+    first_call_s = timed(once, synchronize=synchronize)
     calls = PhasedCalls(once, pipeline, device)
-    first_call_s = timed(calls, synchronize=synchronize)
     meter.reset()
     end_to_end_s = timed(calls, synchronize=synchronize)
     peak_bytes = meter.read().gated_bytes

@@ -22,7 +22,7 @@ from nearlossless.atomic import write_text
 from nearlossless.cases.case import Case, Sampling
 from nearlossless.cases.files import find_case
 from nearlossless.cases.thresholds import Thresholds
-from nearlossless.environment import hardware_name, restored_torch_settings
+from nearlossless.environment import hardware_name
 from nearlossless.fields import Device
 from nearlossless.pipelines.drawing import draw_batch
 from nearlossless.pipelines.loading import build_baseline
@@ -32,6 +32,7 @@ from nearlossless.speed.latencies import PairedLatencies
 from nearlossless.speed.quiet import watch_of
 from nearlossless.speed.slowdown import Unanswerable, judge_slowdown, slowdown_questions
 from nearlossless.speed.timing import Question, measure_pairs, synchronizer
+from nearlossless.torch_settings import restored_torch_settings
 from nearlossless.verdicts import Outcome
 
 ROOT = Path(__file__).parents[2]

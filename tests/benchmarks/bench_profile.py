@@ -22,7 +22,7 @@ from torch._dynamo.utils import compilation_time_metrics
 from torch.profiler import ProfilerActivity, profile
 
 from nearlossless.atomic import write_text
-from nearlossless.environment import hardware_name, restored_torch_settings
+from nearlossless.environment import hardware_name
 from nearlossless.fields import Device
 from nearlossless.pipelines.compiling import build_compiled
 from nearlossless.pipelines.drawing import draw_batch
@@ -30,6 +30,7 @@ from nearlossless.pipelines.loading import build_baseline
 from nearlossless.pipelines.requests import short_batch
 from nearlossless.runs.selection import Subject, select_subjects
 from nearlossless.speed.timing import synchronizer
+from nearlossless.torch_settings import restored_torch_settings
 
 ROOT = Path(__file__).parents[2]
 # By the names that cuDNN, cuBLAS, CUTLASS, Triton, oneDNN and ATen give their kernels; the first that fits counts.

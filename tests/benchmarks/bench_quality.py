@@ -26,13 +26,14 @@ from nearlossless.backends import BackendError
 from nearlossless.cases.case import Case
 from nearlossless.cases.files import load_case
 from nearlossless.cases.thresholds import Band
-from nearlossless.environment import cpu_model, restored_torch_settings, stack
+from nearlossless.environment import cpu_model, stack
 from nearlossless.miniature.world import held_out_scenes
 from nearlossless.pipelines.compiling import check_batch_unchanged, copy_pipeline
 from nearlossless.pipelines.drawing import draw_batch, release
 from nearlossless.pipelines.loading import build_baseline
 from nearlossless.pipelines.requests import short_batch
 from nearlossless.shapes.counting import counted_compiles
+from nearlossless.torch_settings import restored_torch_settings
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "docs" / "benchmarks"

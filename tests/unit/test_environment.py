@@ -1,8 +1,7 @@
-"""The fingerprint, and torch's settings that are put back."""
+"""The fingerprint."""
 
 import os
 import platform
-from collections.abc import Callable, Iterator
 
 import pytest
 import torch
@@ -15,92 +14,9 @@ from nearlossless.environment import (
     hardware_folder,
     hardware_name,
     onediff_variables,
-    restored_torch_settings,
     stack,
 )
-
-
-def _settings() -> tuple[object, ...]:
-    return (
-        torch.get_float32_matmul_precision(),
-        torch.get_default_dtype(),
-        torch.is_grad_enabled(),
-        torch.are_deterministic_algorithms_enabled(),
-        torch.is_deterministic_algorithms_warn_only_enabled(),
-        torch.get_num_threads(),
-        torch.backends.cudnn.benchmark,
-        torch.backends.cudnn.deterministic,
-        torch.backends.cuda.flash_sdp_enabled(),  # type: ignore[no-untyped-call]
-        torch.backends.cuda.mem_efficient_sdp_enabled(),  # type: ignore[no-untyped-call]
-        torch.backends.cuda.math_sdp_enabled(),  # type: ignore[no-untyped-call]
-    )
-
-
-CHANGES: dict[str, Callable[[], object]] = {
-    "matmul precision": lambda: torch.set_float32_matmul_precision("high"),
-    "default dtype": lambda: torch.set_default_dtype(torch.float64),
-    "gradients": lambda: torch.set_grad_enabled(not torch.is_grad_enabled()),
-    "deterministic": lambda: torch.use_deterministic_algorithms(mode=True),
-    "threads": lambda: torch.set_num_threads(1 if torch.get_num_threads() > 1 else 2),
-    "cudnn benchmark": lambda: setattr(torch.backends.cudnn, "benchmark", True),
-    "cudnn deterministic": lambda: setattr(torch.backends.cudnn, "deterministic", True),
-    "flash attention": lambda: torch.backends.cuda.enable_flash_sdp(enabled=False),
-    "efficient attention": lambda: torch.backends.cuda.enable_mem_efficient_sdp(enabled=False),
-    "plain attention": lambda: torch.backends.cuda.enable_math_sdp(enabled=False),
-}
-
-
-@pytest.fixture
-def settings_put_back() -> Iterator[None]:
-    """Keep a setting that was not put back from reaching other tests."""
-    precision, dtype, grad, _, _, threads, benchmark, cudnn_deterministic, *_ = _settings()
-    yield
-    torch.set_float32_matmul_precision(str(precision))
-    torch.set_default_dtype(dtype if isinstance(dtype, torch.dtype) else torch.float32)
-    torch.set_grad_enabled(bool(grad))
-    torch.use_deterministic_algorithms(mode=False)
-    torch.set_num_threads(int(str(threads)))
-    torch.backends.cudnn.benchmark = bool(benchmark)
-    torch.backends.cudnn.deterministic = bool(cudnn_deterministic)
-    torch.backends.cuda.enable_flash_sdp(enabled=True)
-    torch.backends.cuda.enable_mem_efficient_sdp(enabled=True)
-    torch.backends.cuda.enable_math_sdp(enabled=True)
-
-
-@pytest.mark.parametrize("change", CHANGES)
-@pytest.mark.usefixtures("settings_put_back")
-def test_setting_is_put_back(change: str) -> None:
-    """Whatever a backend does to a global setting of torch, it is undone."""
-    before = _settings()
-    with restored_torch_settings():
-        CHANGES[change]()
-        assert _settings() != before
-    assert _settings() == before
-
-
-@pytest.mark.usefixtures("settings_put_back")
-def test_warn_only_is_put_back() -> None:
-    """Deterministic algorithms that only warned before only warn afterwards."""
-    torch.use_deterministic_algorithms(mode=True, warn_only=True)
-    before = _settings()
-    with restored_torch_settings():
-        torch.use_deterministic_algorithms(mode=False)
-    assert _settings() == before
-
-
-@pytest.mark.usefixtures("settings_put_back")
-def test_settings_are_put_back_after_an_error() -> None:
-    """An error inside passes through, and the settings are undone all the same."""
-    before = _settings()
-
-    def fails() -> None:
-        with restored_torch_settings():
-            torch.set_default_dtype(torch.float64)
-            raise RuntimeError("broken")
-
-    with pytest.raises(RuntimeError, match="broken"):
-        fails()
-    assert _settings() == before
+from nearlossless.torch_settings import restored_torch_settings
 
 
 def test_same_identity_has_no_differences(identity: PictureIdentity) -> None:
@@ -134,12 +50,12 @@ def test_fingerprint_tells_settings_as_they_are() -> None:
     assert (taken.timing.threads, taken.timing.device_uuid) == (torch.get_num_threads(), None)
 
 
-@pytest.mark.usefixtures("settings_put_back")
 def test_fingerprint_sees_a_changed_setting() -> None:
     """Another matmul precision is another picture identity."""
     before = fingerprint(device="cpu", dtype="float32", weights="w", scheduler="s").picture
-    torch.set_float32_matmul_precision("high")
-    after = fingerprint(device="cpu", dtype="float32", weights="w", scheduler="s").picture
+    with restored_torch_settings():
+        torch.set_float32_matmul_precision("high")
+        after = fingerprint(device="cpu", dtype="float32", weights="w", scheduler="s").picture
     assert after.differences(before) == ["matmul_precision: highest -> high"]
 
 

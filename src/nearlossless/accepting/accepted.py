@@ -16,7 +16,7 @@ def accepted_path(case_folder: Path, recipe: str, hardware: str, dtype: str) -> 
 
 def accepted_speeds(case_folder: Path, recipe: str, batch_size: int, fingerprint: Fingerprint) -> AcceptedSpeeds:
     """
-    The latencies of the accepted record, or why they are nothing to compare with.
+    The latencies of the accepted record, without their phases, or why they are nothing to compare with.
 
     Args:
         case_folder: Of the case.
@@ -49,7 +49,10 @@ def accepted_speeds(case_folder: Path, recipe: str, batch_size: int, fingerprint
         compiled_s=subject.speeds.compiled_s,
         set_aside=subject.speeds.set_aside,
         clock_mhz=subject.speeds.clock_mhz,
-        replicas=subject.speeds.replicas,
+        replicas=[
+            replica.model_copy(update={"baseline_phases": [], "compiled_phases": []})
+            for replica in subject.speeds.replicas
+        ],
     )
 
 

@@ -71,7 +71,7 @@ def fixed_threads(threads: int | None) -> Iterator[None]:
     """Torch computes on so many threads in this block, since how sums are divided decides their last bits."""
     import torch
 
-    from nearlossless.environment import restored_torch_settings
+    from nearlossless.torch_settings import restored_torch_settings
 
     with restored_torch_settings():
         if threads is not None:

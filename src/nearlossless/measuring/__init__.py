@@ -19,16 +19,17 @@ class BaselineError(Exception):
     """The baseline itself cannot be measured: nothing can be compared with it."""
 
 
+def draw_baseline(pipeline: Any, case: Case, batch: Sequence[Request], **options: Any) -> "list[Image.Image]":
+    """As `draw_batch`, for the baseline: what fails there is no fault of a recipe's and raises BaselineError."""
+    try:
+        return draw_batch(pipeline, case.generation, batch, **options)
+    except BackendError as error:
+        raise BaselineError(f"the baseline does not draw: {error}") from error
+
+
 def baseline_drawer(pipeline: Any, case: Case) -> "Draw":
-    """As `drawer`, for the baseline: what fails there is no fault of a recipe's and raises BaselineError."""
-
-    def draw(batch: Sequence[Request]) -> "list[Image.Image]":
-        try:
-            return draw_batch(pipeline, case.generation, batch)
-        except BackendError as error:
-            raise BaselineError(f"the baseline does not draw: {error}") from error
-
-    return draw
+    """As `drawer`, for the baseline; raises what `draw_baseline` raises."""
+    return partial(draw_baseline, pipeline, case)
 
 
 def drawer(pipeline: Any, case: Case) -> "Draw":

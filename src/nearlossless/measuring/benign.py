@@ -11,12 +11,13 @@ from nearlossless.backends import denoiser
 from nearlossless.baselines.comparison import Draw
 from nearlossless.cases.case import Case
 from nearlossless.cases.recipes import INDUCTOR, Recipe
-from nearlossless.environment import environment_variables, restored_torch_settings
+from nearlossless.environment import environment_variables
 from nearlossless.fields import Device
 from nearlossless.measuring import drawer
 from nearlossless.pipelines.compiling import build_compiled
 from nearlossless.pipelines.requests import Request
 from nearlossless.processes.environment import cache_environment
+from nearlossless.torch_settings import restored_torch_settings
 
 if TYPE_CHECKING:
     from PIL import Image

@@ -5,7 +5,6 @@ from functools import partial
 from typing import Any
 
 from nearlossless.effect import Effect, measure_effect
-from nearlossless.environment import restored_torch_settings
 from nearlossless.measuring import baseline_drawer
 from nearlossless.pipelines.compiling import build_alone, build_compiled, check_batch_unchanged
 from nearlossless.pipelines.drawing import draw_batch
@@ -13,6 +12,7 @@ from nearlossless.pipelines.requests import batches, short_batch
 from nearlossless.progress import Progress
 from nearlossless.runs.selection import Subject
 from nearlossless.shapes.counting import counted_compiles
+from nearlossless.torch_settings import restored_torch_settings
 
 
 def compile_beside(baseline: Any, subject: Subject, progress: Progress) -> tuple[Any, Effect]:

@@ -14,7 +14,7 @@ from nearlossless.parity.steps import reference_dtype, reference_outputs
 from nearlossless.parity.upcasting import upcast_copy
 from nearlossless.pipelines.placing import without_offload
 from nearlossless.pipelines.requests import batches
-from nearlossless.pipelines.watching import watched
+from nearlossless.pipelines.watching import can_be_watched, watched
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -35,10 +35,11 @@ def decoded_latents(pipeline: Any) -> "Iterator[list[Tensor]]":
     """What the VAE is given to decode in this block, call by call; nothing of a pipeline without one."""
     found: list[Tensor] = []
 
-    def keep(latents: "Tensor", *_: Any, **__: Any) -> None:
+    def keep(*arguments: Any, **options: Any) -> None:
+        latents = arguments[0] if arguments else next(iter(options.values()))
         found.append(latents.detach().clone())
 
-    decodes = callable(getattr(getattr(pipeline, "vae", None), "decode", None))
+    decodes = can_be_watched(getattr(pipeline, "vae", None), "decode")
     with watched(pipeline.vae, "decode", before=keep) if decodes else nullcontext():
         yield found
 

@@ -1,5 +1,6 @@
 """The speedup's pairs in further processes, since autotuning may choose other kernels in each."""
 
+import os
 import sys
 import tempfile
 from pathlib import Path
@@ -28,9 +29,15 @@ def measure_replicas(subject: Subject, progress: Progress) -> list[Samples]:
         device=subject.device,
         is_named=subject.is_named,
         baseline_does_not_fit=subject.baseline_does_not_fit if subject.declared_not_to_fit is None else None,
+        waiting=(os.getpid(),) if _holds_a_context() else (),
     )
     count = subject.case.sampling.processes
     return [_measured(job, f"speedup: process {number} of {count}", progress) for number in range(2, count + 1)]
+
+
+def _holds_a_context() -> bool:
+    """Whether this process has used the GPU: of an earlier subject torch leaves a context there until its end."""
+    return "torch" in sys.modules and sys.modules["torch"].cuda.is_initialized()
 
 
 def _measured(job: PairingJob, title: str, progress: Progress) -> Samples:

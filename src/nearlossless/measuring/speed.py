@@ -7,7 +7,7 @@ from typing import Any
 
 from nearlossless.accepting.accepted import accepted_speeds
 from nearlossless.environment import Fingerprint
-from nearlossless.measuring import baseline_drawer
+from nearlossless.measuring import draw_baseline
 from nearlossless.pipelines.drawing import draw_batch
 from nearlossless.pipelines.phases import PhasedCalls
 from nearlossless.pipelines.requests import batches
@@ -31,14 +31,20 @@ def accepted_of(subject: Subject, fingerprint: Fingerprint | None) -> AcceptedSp
 
 
 def measure_latencies(
-    baseline: Any | None, compiled: Any, subject: Subject, progress: Progress, accepted: AcceptedSpeeds | None
+    baseline: Any | None,
+    compiled: Any,
+    subject: Subject,
+    progress: Progress,
+    accepted: AcceptedSpeeds | None,
+    *,
+    waiting: Sequence[int] = (),
 ) -> Samples:
     """
     Paired latencies of a batch's call, with the phases of each, until the speedup is decided.
 
     Without a baseline, latencies of the compiled pipeline alone until its ceiling is decided. Where the case limits
     a slowdown, until that is decided, too; without an accepted record as long as sampling allows, so that this one
-    is worth accepting. Each process decides at its share of the error rate.
+    is worth accepting. Each process decides at its share of the error rate; `waiting` are those that wait for this one.
     """
     case, first = subject.case, batches(subject.case.generation)[0]
     of_compiled = PhasedCalls(partial(draw_batch, compiled, case.generation, first), compiled, subject.device)
@@ -52,7 +58,7 @@ def measure_latencies(
         "sampling": sampling,
         "max_latency_s": subject.thresholds.max_latency_s,
         "questions": open_questions(accepted, subject.thresholds, sampling, has_baseline=baseline is not None),
-        "watch": watch_of(subject.device),
+        "watch": watch_of(subject.device, waiting=waiting),
         "read_mhz": clock_reader(subject.device),
         "synchronize": synchronizer(subject.device),
         "progress": tell,
@@ -61,7 +67,7 @@ def measure_latencies(
         if baseline is None:
             alone = measure_alone(of_compiled, **asked)
             return Samples(**dataclasses.asdict(alone), compiled_phases=of_compiled.times(len(alone.compiled_s)))
-        of_baseline = PhasedCalls(partial(baseline_drawer(baseline, case), first), baseline, subject.device)
+        of_baseline = PhasedCalls(partial(draw_baseline, baseline, case, first), baseline, subject.device)
         pairs = measure_pairs(of_baseline, of_compiled, min_speedup=subject.thresholds.min_speedup, **asked)
     return Samples(
         **dataclasses.asdict(pairs),

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 from nearlossless.backends import BackendError
 from nearlossless.baselines.comparison import batch_ssim, batch_tripped
 from nearlossless.cases.case import Lora
-from nearlossless.measuring import baseline_drawer, drawer
+from nearlossless.measuring import BaselineError, baseline_drawer, drawer
 from nearlossless.pipelines.loras import swap_lora
 from nearlossless.pipelines.requests import size_batches
 from nearlossless.progress import Progress
@@ -35,6 +35,9 @@ def swap_loras(baseline: Any | None, compiled: Any, subject: Subject, progress: 
 
     Returns:
         One record a swap; none where the case has fewer than two LoRAs.
+
+    Raises:
+        BaselineError: The baseline takes no LoRA, or does not draw with it.
     """
     case, swaps = subject.case, list[SwapRecord]()
     if len(case.model.loras) < 2:
@@ -56,7 +59,7 @@ def swap_loras(baseline: Any | None, compiled: Any, subject: Subject, progress: 
                     swap.problems.append(str(error))
             swap.compiles = compiles.total
             if baseline is not None:
-                swap_lora(baseline, lora)
+                _swap_baseline(baseline, lora)
                 live = baseline_drawer(baseline, case)(batch)
                 swap.baseline_change_ssim = batch_ssim(live, live_before)
             if not swap.problems:
@@ -66,6 +69,13 @@ def swap_loras(baseline: Any | None, compiled: Any, subject: Subject, progress: 
                 swap.problems.append("draws the same picture as before the swap")
             swaps.append(swap)
     return swaps
+
+
+def _swap_baseline(baseline: Any, lora: Lora) -> None:
+    try:
+        swap_lora(baseline, lora)
+    except BackendError as error:
+        raise BaselineError(f"the baseline does not take a LoRA: {error}") from error
 
 
 def _label(lora: Lora) -> str:

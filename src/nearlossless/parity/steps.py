@@ -9,9 +9,9 @@ import math
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from nearlossless.environment import restored_torch_settings
 from nearlossless.parity.denoiser_calls import DenoiserCall
 from nearlossless.record.quality import StepParity
+from nearlossless.torch_settings import restored_torch_settings
 
 if TYPE_CHECKING:
     from torch import Tensor, dtype
@@ -105,8 +105,9 @@ def compare_tensors(step: int, baseline: "Tensor", compiled: "Tensor", reference
     baseline_max, compiled_max = float((base - ref).abs().max()), float((comp - ref).abs().max())
     floor_rms = max(eps * ROUNDING_RMS * reference_rms, tiny)
     floor_max = max(eps * ROUNDING_MAX * float(ref.abs().max()), tiny)
-    compiled_bias = float((comp - ref).mean())
-    beyond_chance = max(0.0, abs(compiled_bias) - SAMPLING_ERRORS * compiled_rms / math.sqrt(count))
+    baseline_bias, compiled_bias = float((base - ref).mean()), float((comp - ref).mean())
+    chance = SAMPLING_ERRORS * compiled_rms / math.sqrt(count)
+    added = max(0.0, abs(compiled_bias) - abs(baseline_bias) - chance)
     return StepParity(
         step=step,
         problem=problem,
@@ -115,11 +116,11 @@ def compare_tensors(step: int, baseline: "Tensor", compiled: "Tensor", reference
         compiled_rms=compiled_rms,
         baseline_max=baseline_max,
         compiled_max=compiled_max,
-        baseline_bias=float((base - ref).mean()),
+        baseline_bias=baseline_bias,
         compiled_bias=compiled_bias,
         ratio=compiled_rms / max(baseline_rms, floor_rms),
         max_ratio=compiled_max / max(baseline_max, floor_max),
-        bias_share=beyond_chance / max(compiled_rms, floor_rms),
+        bias_share=added / max(compiled_rms, floor_rms),
     )
 
 

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 from nearlossless.backends import BackendError, BackendUnavailable, resolve
 from nearlossless.cases.case import Case, CaseError
 from nearlossless.cases.recipes import INDUCTOR, RESTRUCTURING, Recipe
-from nearlossless.environment import restored_torch_settings
 from nearlossless.fields import Device
 from nearlossless.pipelines.loading import build_baseline
 from nearlossless.pipelines.placing import without_offload
+from nearlossless.torch_settings import restored_torch_settings
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -119,8 +119,8 @@ def _applied(recipe: Recipe, pipeline: Any) -> Any:
         options.setdefault("components", recipe.touches)
     if recipe.backend == INDUCTOR:
         options = {key: value for key, value in options.items() if key not in RESTRUCTURING}
-    apply = resolve(recipe.backend)
-    compiled = _guarded(recipe.backend, lambda: apply(pipeline, **options))
+    # Within the guard from its import on: a module may change torch's settings as soon as it is loaded.
+    compiled = _guarded(recipe.backend, lambda: resolve(recipe.backend)(pipeline, **options))
     if not callable(compiled):
         raise BackendError(
             f"{recipe.backend}: returned {type(compiled).__name__}, not a pipeline; a backend is"

@@ -66,9 +66,9 @@ def latents_sha256(pipeline: Any, request: Request, dtype: str) -> str | None:
     return hashlib.sha256(latents.view(torch.uint8).numpy().tobytes()).hexdigest()
 
 
-def draw_batch(pipeline: Any, generation: Generation, batch: Sequence[Request]) -> "list[Image.Image]":
+def draw_batch(pipeline: Any, generation: Generation, batch: Sequence[Request], **options: Any) -> "list[Image.Image]":
     """
-    One picture a request, by one call of the pipeline.
+    One picture a request, by one call of the pipeline, which gets the options beside what the case says.
 
     Raises:
         BackendError: The pipeline raised, or returned something else than a picture for each request.
@@ -76,7 +76,7 @@ def draw_batch(pipeline: Any, generation: Generation, batch: Sequence[Request]) 
     from PIL import Image
 
     try:
-        output = call(pipeline, generation, batch)
+        output = call(pipeline, generation, batch, **options)
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # compiled code may even call sys.exit

@@ -1,9 +1,9 @@
 """When each phase of a call begins: text encoding, every denoising step, decoding."""
 
+import inspect
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from itertools import pairwise
 from typing import Any
 
 from nearlossless.cases.case import Generation
@@ -11,7 +11,7 @@ from nearlossless.fields import Device
 from nearlossless.memory.peaks import SINCE_START, PeakMeter
 from nearlossless.pipelines.drawing import draw_batch
 from nearlossless.pipelines.requests import Request
-from nearlossless.pipelines.watching import watched
+from nearlossless.pipelines.watching import can_be_watched, watched
 from nearlossless.record.speed import PHASES, PhaseTimes
 
 START, DENOISING, STEP, DECODING, END = "start", "denoising", "step", "decoding", "end"
@@ -55,54 +55,64 @@ class PhasedCalls:
     """
     Calls of a pipeline that can tell afterwards when each phase of theirs began, by device events on CUDA.
 
-    Nothing is synchronized between the phases, and no compiled code sees the marks: they stand around `encode_prompt`,
-    `scheduler.step` and `vae.decode`. A user's own callable without such methods is called as it is.
+    Nothing is synchronized between the phases, and no compiled code sees the marks: they stand around `encode_prompt`
+    and `vae.decode`, and in the callback at a step's end.
+
+    Args:
+        draw: Draws with the pipeline; hands keyword arguments on to it.
+        pipeline: One without such methods or callback, as a user's own callable may be, is called as it is.
+        device: Where it draws.
     """
 
-    def __init__(self, draw: Callable[[], object], pipeline: Any, device: Device) -> None:
+    def __init__(self, draw: Callable[..., object], pipeline: Any, device: Device) -> None:
         self._draw, self._pipeline = draw, pipeline
         self._new_marks = _DeviceMarks if device == "cuda" else _HostMarks
         self._calls: list[_HostMarks | _DeviceMarks] = []
-        self._has_phases = _has_phases(pipeline)
+        self._tells_phases = _has_phases(pipeline) and _knows_callback(pipeline)
 
     def __call__(self) -> None:
         """Draw once; raises what drawing raises."""
-        if not self._has_phases:
+        if not self._tells_phases:
             self._draw()
             return
         marks = self._new_marks()
         self._calls.append(marks)
-        with _marking(self._pipeline, marks.mark):
+
+        def at_step_end(_pipeline: Any, _step: int, _timestep: Any, values: dict[str, Any]) -> dict[str, Any]:
+            marks.mark(STEP)
+            return values
+
+        with _watched_phases(self._pipeline, lambda: marks.mark(DENOISING), lambda: marks.mark(DECODING)):
             marks.mark(START)
-            self._draw()
+            self._draw(callback_on_step_end=at_step_end)
             marks.mark(END)
 
     def times(self, count: int) -> list[PhaseTimes]:
-        """Of the last calls, as many as that, in their order; empty where one of them has no such phases."""
+        """Of the last calls, as many as that, in their order; empty where one of them did not tell its phases."""
         found = [_times(marks.seconds()) for marks in self._calls[len(self._calls) - count :]]
         told = [each for each in found if each is not None]
         return told if len(told) == count else []
 
 
+def _has_phases(pipeline: Any) -> bool:
+    return can_be_watched(pipeline, "encode_prompt") and can_be_watched(getattr(pipeline, "vae", None), "decode")
+
+
+def _knows_callback(pipeline: Any) -> bool:
+    try:
+        return "callback_on_step_end" in inspect.signature(pipeline).parameters
+    except (TypeError, ValueError):  # of a builtin
+        return False
+
+
 @contextmanager
-def _marking(pipeline: Any, mark: Callable[[str], None]) -> Iterator[None]:
+def _watched_phases(pipeline: Any, encoded: Callable[[], object], decoding: Callable[[], object]) -> Iterator[None]:
+    """Tell when text encoding has ended, and when decoding begins."""
     with (
-        watched(pipeline, "encode_prompt", after=lambda: mark(DENOISING)),
-        watched(pipeline.scheduler, "step", after=lambda: mark(STEP)),
-        watched(pipeline.vae, "decode", before=lambda *_, **__: mark(DECODING)),
+        watched(pipeline, "encode_prompt", after=encoded),
+        watched(pipeline.vae, "decode", before=lambda *_, **__: decoding()),
     ):
         yield
-
-
-def _has_phases(pipeline: Any) -> bool:
-    methods = [*_marked(pipeline), (getattr(pipeline, "scheduler", None), "step")]
-    if not all(callable(getattr(owner, name, None)) for owner, name in methods):
-        return False
-    try:
-        with _marking(pipeline, lambda _: None):
-            return True
-    except (AttributeError, TypeError):  # an object whose methods cannot be replaced
-        return False
 
 
 def _times(marks: list[tuple[str, float]]) -> PhaseTimes | None:
@@ -115,7 +125,8 @@ def _times(marks: list[tuple[str, float]]) -> PhaseTimes | None:
     return PhaseTimes(
         text_encoding_s=begun - start,
         first_step_s=steps[0] - begun,
-        later_steps_s=[after - before for before, after in pairwise(steps)],
+        later_steps=len(steps) - 1,
+        later_steps_s=steps[-1] - steps[0],
         decoding_s=end - decoding,
     )
 
@@ -151,17 +162,10 @@ def phase_peaks(pipeline: Any, generation: Generation, batch: Sequence[Request],
         BackendError: The pipeline does not draw.
     """
     text, denoising, decoding = PHASES
-    if not all(callable(getattr(owner, name, None)) for owner, name in _marked(pipeline)):
+    if not _has_phases(pipeline):
         return {}
     peaks = _PhasePeaks(meter, text)
-    with (
-        watched(pipeline, "encode_prompt", after=lambda: peaks.begin(denoising)),
-        watched(pipeline.vae, "decode", before=lambda *_, **__: peaks.begin(decoding)),
-    ):
+    with _watched_phases(pipeline, lambda: peaks.begin(denoising), lambda: peaks.begin(decoding)):
         draw_batch(pipeline, generation, batch)
     peaks.begin("")
     return peaks.bytes if peaks.bytes.keys() == set(PHASES) and peaks.kind != SINCE_START else {}
-
-
-def _marked(pipeline: Any) -> list[tuple[Any, str]]:
-    return [(pipeline, "encode_prompt"), (getattr(pipeline, "vae", None), "decode")]

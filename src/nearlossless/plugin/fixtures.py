@@ -122,7 +122,7 @@ def speed_replicas(subject: Subject, progress: Progress, request: pytest.Fixture
     """
     The speedup's pairs in further processes, as many as the case's sampling asks for, before any pipeline is built.
 
-    None where the speedup gate is not selected. What ended one of them is kept for that gate alone.
+    None of them where the speedup gate is not selected. What ended one of them is kept for that gate alone.
     """
     from nearlossless.measuring.replicas import measure_replicas
 

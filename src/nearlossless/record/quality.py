@@ -40,7 +40,8 @@ class StepParity(Part):
     Distances of a denoiser's output at one step (from 0) to a reference one precision up; None: nothing was finite.
 
     `ratio` and `max_ratio` are the compiled one's RMS and largest error in units of the baseline's. A bias is a mean
-    error; `bias_share` is what chance does not explain of the compiled one's, in units of its RMS error.
+    error; `bias_share` is what neither the baseline's own nor chance explains of the compiled one's, in units of the
+    compiled one's RMS error.
     """
 
     step: int

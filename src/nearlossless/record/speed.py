@@ -15,20 +15,20 @@ class PhaseTimes(Part):
 
     text_encoding_s: float
     first_step_s: float
-    later_steps_s: list[float]
+    later_steps: int
+    later_steps_s: float  # of all of them
     decoding_s: float
 
     @property
     def seconds(self) -> dict[str, float]:
         """By phase; denoising is all steps."""
-        denoising_s = self.first_step_s + sum(self.later_steps_s)
+        denoising_s = self.first_step_s + self.later_steps_s
         return dict(zip(PHASES, (self.text_encoding_s, denoising_s, self.decoding_s), strict=True))
 
     @property
     def steps_per_s(self) -> float | None:
         """Denoising steps a second, from the second on; None where there is none."""
-        seconds = sum(self.later_steps_s)
-        return len(self.later_steps_s) / seconds if seconds > 0 else None
+        return self.later_steps / self.later_steps_s if self.later_steps_s > 0 else None
 
 
 class Samples(Part):
@@ -36,8 +36,8 @@ class Samples(Part):
     Raw latencies of one process, pair by pair, each of one call.
 
     `set_aside` has of each pair why it is not judged, None where it is; `clock_mhz` the device's clock at its end. The
-    phases are those of the same calls, in the same order; empty where a pipeline does not tell them. (Records from
-    before 2026-11-28 have those of two calls of their own.)
+    phases are those of the same calls, in the same order; empty where a pipeline does not tell them. Older records have
+    those of two calls of their own.
     """
 
     baseline_s: list[float] = Field(default_factory=list)

@@ -57,6 +57,12 @@ class SubjectRecord(Part):
         return f"{self.case} / {self.recipe} / {self.device}{batch}"
 
     @property
+    def saw_compiling(self) -> bool:
+        """Whether Dynamo saw the backend compile anything, in its first call or in the shapes gate's warm-up."""
+        of_warmup = self.warmup.counts.frames if self.warmup is not None else 0
+        return of_warmup > 0 or (self.effect is not None and self.effect.graphs > 0)
+
+    @property
     def unneeded_waivers(self) -> list[Waiver]:
         """Waivers whose gate ran and passed: what they waive is mended, and they should go."""
         return [

@@ -1,6 +1,5 @@
 """The performance of one case: its rows for the baseline and, side by side, for each recipe."""
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -14,7 +13,7 @@ from nearlossless.report.table import (
     Row,
     performance_rows,
 )
-from nearlossless.speed.phase_changes import Figure, change_interval
+from nearlossless.speed.changes import Figure, phase_change, time_change
 
 
 def _seconds_of(phase: str) -> Figure:
@@ -106,12 +105,16 @@ def _cell(row: Row, subject: SubjectRecord) -> Cell:
 
 
 def _interval(label: str, subject: SubjectRecord) -> str:
-    if label == END_TO_END.label:
-        return time_interval(subject)
-    if label not in _FIGURES or subject.sampling is None:
+    """Of the change of what is timed in pairs; empty for anything else, and in records without their sampling."""
+    if subject.sampling is None:
         return ""
-    found = change_interval(subject.speeds, _FIGURES[label], subject.sampling)
-    return "" if found is None else _shown(found.low, found.high)
+    if label == END_TO_END.label:
+        found = time_change(subject.speeds, subject.sampling)
+    elif label in _FIGURES:
+        found = phase_change(subject.speeds, _FIGURES[label], subject.sampling)
+    else:
+        found = None
+    return "" if found is None else f"[{found.low - 1:+.1%}, {found.high - 1:+.1%}]"
 
 
 def _direction(row: Row) -> str:
@@ -121,18 +124,3 @@ def _direction(row: Row) -> str:
     if abs(change) < _WORTH_A_COLOUR:
         return ""
     return "better" if (change > 0) == (row.label in _MORE_IS_BETTER) else "worse"
-
-
-def time_interval(subject: SubjectRecord) -> str:
-    """The interval of the end-to-end time's change, as the speedup gate judged it; empty without one."""
-    checks = [check for verdict in subject.verdicts for check in verdict.checks if check.name == "speedup"]
-    if not checks or checks[0].interval is None or not subject.speeds.baseline_s:
-        return ""
-    low, high = checks[0].interval
-    if not 0 < low <= high < math.inf:
-        return ""
-    return _shown(1 / high, 1 / low)
-
-
-def _shown(low: float, high: float) -> str:
-    return f"[{low - 1:+.1%}, {high - 1:+.1%}]"

@@ -30,6 +30,7 @@ class PairingJob(BaseModel):
     device: Device
     is_named: bool
     baseline_does_not_fit: str | None = None  # what was measured in this run
+    waiting: tuple[int, ...] = ()  # processes that hold a context on the GPU and wait for the answer
 
     @property
     def subject(self) -> Subject:
@@ -63,7 +64,8 @@ def run(job: PairingJob, tell: Callable[[str], None]) -> Samples:
     else:
         compiled, _ = compile_alone(subject, progress)
     found = fingerprint_of(compiled, subject.case, subject.device).with_variables(subject.recipe.environment)
-    return measure_latencies(baseline, compiled, subject, progress, accepted_of(subject, found))
+    accepted = accepted_of(subject, found)
+    return measure_latencies(baseline, compiled, subject, progress, accepted, waiting=job.waiting)
 
 
 if __name__ == "__main__":

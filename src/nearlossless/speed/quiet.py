@@ -45,20 +45,23 @@ class Unwatched:
 UNWATCHED: Watch = Unwatched()
 
 
-def watch_of(device: Device, workers: Callable[[], Sequence[int]] = tuple) -> Watch:
+def watch_of(device: Device, workers: Callable[[], Sequence[int]] = tuple, *, waiting: Sequence[int] = ()) -> Watch:
     """
     What watches this machine; nothing where neither NVML nor `/proc` can be read.
 
     Args:
         device: What is measured.
         workers: The processes that draw for this one at the moment: they disturb nothing.
+        waiting: Processes that hold a context on the GPU and wait for this one: neither do they.
     """
     if device == "cpu":
         return CpuWatch(own_seconds=lambda: sum(os.times()[:4]) + sum(map(cpu_seconds, workers())))
     import pynvml
 
     handle = gpu_handle(gpu_uuid())
-    return UNWATCHED if handle is None else GpuWatch(pynvml, handle, processes=lambda: 1 + len(workers()))
+    if handle is None:
+        return UNWATCHED
+    return GpuWatch(pynvml, handle, processes=lambda: 1 + len(workers()) + len(waiting), waiting=waiting)
 
 
 class GpuWatch:
@@ -69,10 +72,13 @@ class GpuWatch:
         nvml: The module `pynvml`, initialized.
         handle: Of the GPU, found by its UUID: NVML does not know CUDA_VISIBLE_DEVICES.
         processes: How many of ours may use the GPU.
+        waiting: Those of them that neither are this process nor descend from it.
     """
 
-    def __init__(self, nvml: Any, handle: Any, *, processes: Callable[[], int] = lambda: 1) -> None:
-        self._nvml, self._handle, self._processes = nvml, handle, processes
+    def __init__(
+        self, nvml: Any, handle: Any, *, processes: Callable[[], int] = lambda: 1, waiting: Sequence[int] = ()
+    ) -> None:
+        self._nvml, self._handle, self._processes, self._waiting = nvml, handle, processes, waiting
         self._slowed = ""
         self._slowed_ns = 0
 
@@ -97,7 +103,7 @@ class GpuWatch:
 
     def _is_shared(self) -> bool:
         running = {process.pid for process in self._asked("nvmlDeviceGetComputeRunningProcesses", [])}
-        ours = {pid for pid in running if is_ours(pid)}
+        ours = {pid for pid in running if pid in self._waiting or is_ours(pid)}
         # In a container NVML tells the host's numbers, among which ours cannot be recognized.
         return len(running - ours) > (0 if ours else self._processes())
 

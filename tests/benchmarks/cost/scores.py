@@ -12,13 +12,13 @@ import torch
 from PIL import Image
 from torchmetrics.functional.image import structural_similarity_index_measure
 
-from nearlossless.environment import restored_torch_settings
 from nearlossless.metrics import scores
 from nearlossless.metrics.colour import worst_colour_difference
 from nearlossless.metrics.levels import level_differences
 from nearlossless.metrics.pixels import Pixels
 from nearlossless.metrics.structure import ssim
 from nearlossless.miniature.world import draw, scene_at
+from nearlossless.torch_settings import restored_torch_settings
 
 SIDE_PX = 1024
 

@@ -14,9 +14,10 @@ from tests.benchmarks.quality.changes import Change, Wrapped
 from tests.benchmarks.quality.other_process import compute_in_other_process
 
 from nearlossless.backends import inductor, restructuring
-from nearlossless.environment import environment_variables, restored_torch_settings
+from nearlossless.environment import environment_variables
 from nearlossless.parity.upcasting import map_tensors, upcast
 from nearlossless.processes.environment import cache_environment
+from nearlossless.torch_settings import restored_torch_settings
 
 
 @functools.cache

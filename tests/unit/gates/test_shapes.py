@@ -130,3 +130,37 @@ def test_recordings_and_new_kernels_count_as_compiles(what: dict[str, Any]) -> N
     verdict = judge_shapes([size_record().model_copy(update=what)], SHAPES)
     assert verdict.outcome is Outcome.REGRESSION
     assert "obtained 1, required <= 0" in verdict.reason
+
+
+def stalled(latency_s: float, later_s: list[float], baseline_s: list[float] | None = None) -> SizeRecord:
+    """A size whose first call took so long, beside later ones and the baseline's."""
+    changes = {"latency_s": latency_s, "compiled_s": later_s, "baseline_s": baseline_s or []}
+    return size_record().model_copy(update=changes)
+
+
+@pytest.mark.parametrize(
+    ("sizes", "outcome"),
+    [
+        ([stalled(90.0, [0.5]), stalled(90.0, [0.5])], Outcome.REGRESSION),
+        ([stalled(90.0, [0.5]), stalled(0.5, [0.5])], Outcome.PASS),
+        ([stalled(1.51, [0.5]), stalled(1.51, [0.5])], Outcome.REGRESSION),
+        ([stalled(1.49, [0.5]), stalled(1.49, [0.5])], Outcome.PASS),
+        ([stalled(0.9, [0.1]), stalled(0.9, [0.1])], Outcome.PASS),
+        ([stalled(90.0, [90.0], [1.0]), stalled(90.0, [90.0], [1.0])], Outcome.REGRESSION),
+        ([stalled(1.0, [1.0], [1.0]), stalled(1.0, [1.0], [1.0])], Outcome.PASS),
+    ],
+    ids=["two", "one", "just", "just not", "less than a second", "beside the baseline", "as the baseline"],
+)
+def test_backend_whose_compiling_nothing_counts_is_held_to_its_first_calls(
+    sizes: list[SizeRecord], outcome: Outcome
+) -> None:
+    """An engine built anew for each size moves no counter of Dynamo's: two first calls that stall are a regression."""
+    verdict = judge_shapes(sizes, SHAPES, counts_compiles=False)
+    assert verdict.outcome is outcome
+    assert outcomes_of(verdict)["compiles after warm-up"] is Outcome.NOT_APPLICABLE
+    assert "stalls after warm-up" not in outcomes_of(judge_shapes(sizes, SHAPES))
+
+
+def test_count_that_moved_is_judged_whatever_was_seen_before() -> None:
+    """A backend that compiles for the first time after the warm-up is told by its count."""
+    assert judge_shapes([size_record(compiles=1)], SHAPES, counts_compiles=False).outcome is Outcome.REGRESSION

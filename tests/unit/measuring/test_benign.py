@@ -10,12 +10,12 @@ import torch
 from nearlossless.backends import BackendError, BackendUnavailable
 from nearlossless.baselines.comparison import batch_scores
 from nearlossless.cases.case import Case
-from nearlossless.environment import SDP_KERNELS
 from nearlossless.fields import Device
 from nearlossless.measuring.benign import Benign, benign_changes
 from nearlossless.pipelines.drawing import draw
 from nearlossless.pipelines.loading import build_baseline
 from nearlossless.pipelines.requests import batches
+from nearlossless.torch_settings import SDP_KERNELS
 
 COMPILED = ("torch.compile, empty cache", "torch.compile, primed cache")
 

@@ -164,15 +164,22 @@ def test_bias_turns_at_a_quarter_of_the_rms(shift: float, is_biased: bool) -> No
     reference = torch.zeros(100_000, dtype=torch.float64)
     errors = torch.randn(100_000, dtype=torch.float64)
     errors = (errors - errors.mean()) / errors.std() + shift
-    parity = compare_tensors(0, errors.float(), errors.float(), reference)
+    parity = compare_tensors(0, (errors - shift).float(), errors.float(), reference)
     assert parity.bias_share is not None
     assert (parity.bias_share > 0.25) is is_biased
+
+
+def test_bias_that_the_baseline_has_too_is_none() -> None:
+    """A denoiser that returns the baseline's own bits is not biased, however biased the baseline is."""
+    torch.manual_seed(0)
+    errors = 1 + torch.randn(100_000)
+    assert compare_tensors(0, errors, errors.clone(), torch.zeros(100_000, dtype=torch.float64)).bias_share == 0.0
 
 
 def test_bias_of_few_values_may_be_chance() -> None:
     """With few values a mean beyond a quarter of the RMS is within its own sampling error."""
     errors = torch.tensor([1.0, 1.0, 1.0, -0.5])
-    parity = compare_tensors(0, errors, errors, torch.zeros(4, dtype=torch.float64))
+    parity = compare_tensors(0, torch.zeros(4), errors, torch.zeros(4, dtype=torch.float64))
     assert parity.bias_share == 0.0
 
 

@@ -25,7 +25,7 @@ from nearlossless.record.speed import Speeds
 from nearlossless.record.subject import SubjectRecord
 from nearlossless.report.html import Known, render_html
 from nearlossless.report.markdown import MOST_LACKS, render_markdown
-from nearlossless.report.matrix import matrix, time_interval
+from nearlossless.report.matrix import matrix
 from nearlossless.report.plots import WITHOUT_MATPLOTLIB, plots
 from nearlossless.report.plots.speed import closing_interval
 from nearlossless.report.reproducing import reproducing
@@ -225,15 +225,13 @@ def test_recipes_of_a_case_stand_side_by_side(full_record: Record) -> None:
     assert {row.label for row in found.phases} >= {"Text encoding", "Denoising", "Decoding"}
 
 
-@pytest.mark.parametrize(
-    ("interval", "shown"),
-    [((1.25, 2.0), "[-50.0%, -20.0%]"), ((0.0, float("inf")), ""), ((0.8, 1.0), "[+0.0%, +25.0%]")],
-)
-def test_interval_is_of_the_time(full_record: Record, interval: tuple[float, float], shown: str) -> None:
-    """The speedup's interval is turned into one of the time's change; an unbounded one is not shown."""
+@pytest.mark.parametrize(("pairs", "shown"), [(12, "[-50.0%, -50.0%]"), (1, ""), (0, "")])
+def test_interval_is_of_the_time(full_record: Record, pairs: int, shown: str) -> None:
+    """The end-to-end time's change has an interval where there are pairs for one; an unbounded one is not shown."""
     subject = full_record.subjects[0]
-    subject.verdicts[0].checks[0].interval = interval
-    assert time_interval(subject) == shown
+    subject.sampling, subject.speeds = Sampling(), Speeds(baseline_s=[1.0] * pairs, compiled_s=[0.5] * pairs)
+    row = next(row for row in matrix([subject]).main if row.label == "End-to-end time")
+    assert row.recipes[0].interval == shown
     assert ("In brackets: the interval" in render_html(full_record)) is bool(shown)
 
 

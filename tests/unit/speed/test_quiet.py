@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from nearlossless.speed.quiet import SLOWDOWNS, UNWATCHED, CpuWatch, GpuWatch, cpu_seconds, is_ours
+from nearlossless.speed.quiet import SLOWDOWNS, UNWATCHED, CpuWatch, GpuWatch, cpu_seconds, is_ours, watch_of
 
 
 class FakeNvml:
@@ -100,6 +100,30 @@ def test_workers_are_no_strangers(strangers: int, *, is_aside: bool) -> None:
     watch = GpuWatch(nvml, "GPU", processes=lambda: 3)
     watch.before()
     assert (watch.after() is not None) == is_aside
+
+
+@pytest.mark.parametrize(
+    ("pids", "is_aside"),
+    [
+        ([os.getpid(), os.getppid()], False),
+        ([os.getpid(), os.getppid(), 1], True),
+        ([2**22 + 1, 2**22 + 2], False),
+        ([2**22 + 1, 2**22 + 2, 2**22 + 3], True),
+    ],
+    ids=["it", "it and another", "it, in a container", "it and another, in a container"],
+)
+def test_process_that_waits_for_this_one_is_no_stranger(
+    pids: list[int], is_aside: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A session keeps its context on the GPU while further processes measure for it; nobody else may be there."""
+    nvml = FakeNvml()
+    nvml.pids = pids
+    monkeypatch.setitem(sys.modules, "pynvml", nvml)
+    monkeypatch.setattr("nearlossless.speed.quiet.gpu_uuid", lambda: "GPU")
+    monkeypatch.setattr("nearlossless.speed.quiet.gpu_handle", lambda _: "GPU")
+    watch = watch_of("cuda", waiting=[os.getppid()])
+    watch.before()
+    assert watch.after() == ("another process on the GPU" if is_aside else None)
 
 
 def test_cpu_time_of_a_worker_is_told() -> None:
