@@ -114,7 +114,8 @@ def select_subjects(
         processes: How many the speedup is measured in at least, whatever the case says.
 
     Raises:
-        CaseError: A name that does not exist, or nothing selected; the message lists what there is.
+        CaseError: A name that does not exist, or nothing selected, of all cases or of one that was named; the message
+            lists what there is.
     """
     selected = [replicated(case, processes) for case in _selected_cases(baselines, cases)]
     known = sorted({name for case in selected for name in case.recipes})
@@ -136,7 +137,17 @@ def select_subjects(
         for name, (recipe, is_named) in _selected_recipes(case, recipes, backend).items()
         if recipe.devices is None or device in recipe.devices
     ]
+    gated = {subject.case.name for subject in subjects}
+    for case in selected if cases else ():  # who names a case does not want it left out in silence
+        if case.name not in gated:
+            raise CaseError(f"nothing to gate in {case.name} on {', '.join(case.devices)}: {_recipes_told(case)}")
     if not subjects:
         names = ", ".join(case.name for case in selected)
         raise CaseError(f"nothing to gate in {names}: choose a recipe with --recipe; there is: {', '.join(known)}")
     return subjects
+
+
+def _recipes_told(case: Case) -> str:
+    """A case's recipes, each with the devices that it keeps to."""
+    told = [f"{name} ({', '.join(r.devices)} only)" if r.devices else name for name, r in case.recipes.items()]
+    return f"choose one of its recipes with --recipe; there is: {', '.join(told)}"

@@ -69,6 +69,23 @@ def test_recipe_name_selects_within_each_case(baselines: Path) -> None:
     assert ids(select_subjects(baselines, recipes=["slow"])) == {"one-cpu-slow", "one-cuda-slow"}
 
 
+def test_named_case_without_the_recipe_is_an_error(baselines: Path) -> None:
+    """A case that was asked for by name is never left out in silence: the error says which, and what recipes it has."""
+    with pytest.raises(CaseError, match=r"nothing to gate in two on cpu: .*there is: fast$"):
+        select_subjects(baselines, cases=["one", "two"], recipes=["slow"])
+    assert ids(select_subjects(baselines, cases=["one"], recipes=["slow"])) == {"one-cpu-slow", "one-cuda-slow"}
+
+
+def test_named_case_on_other_devices_than_the_recipe_is_an_error(baselines: Path) -> None:
+    """The same where the case has the recipe, but on no device of its own, whatever other named cases have."""
+    for name in ("one", "two"):
+        with (baselines / name / "case.toml").open("a", encoding="utf-8") as file:
+            file.write('[recipes.fp8]\nbackend = "inductor"\ndevices = ["cuda"]\n')
+    with pytest.raises(CaseError, match=r"nothing to gate in two on cpu: .*there is: fast, fp8 \(cuda only\)$"):
+        select_subjects(baselines, cases=["one", "two"], recipes=["fp8"])
+    assert ids(select_subjects(baselines, recipes=["fp8"])) == {"one-cuda-fp8"}
+
+
 def test_names_given_twice_count_once(baselines: Path) -> None:
     """A name that is repeated on the command line does not repeat its gates."""
     assert ids(select_subjects(baselines, cases=["two", "two"], recipes=["fast", "fast"])) == {"two-cpu-fast"}
