@@ -17,13 +17,14 @@ def approval(make_workspace: MakeWorkspace) -> Approval:
     workspace.add_case(case_toml())
     before = tree(workspace.baselines)
     run = workspace.run("-k", "quality", "--update-baselines", guarded=False, report="candidates")
-    after = tree(workspace.baselines)
+    after, candidates = tree(workspace.baselines), tree(run.report / "candidates")
     done = workspace.approve(run.report, "drawn by hand and looked at")
     return Approval(
         workspace=workspace,
         run=run,
         before=before,
         after=after,
+        candidates=candidates,
         approve_code=done.returncode,
         approve_output=done.stdout,
     )

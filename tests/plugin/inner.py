@@ -210,12 +210,13 @@ MakeWorkspace = Callable[[str], Workspace]
 
 @dataclass(frozen=True, kw_only=True)
 class Approval:
-    """A run with --update-baselines, what stood under baselines/ around it, and what approving it said."""
+    """A run with --update-baselines, what stood under baselines/ around it, and what approving it said and did."""
 
     workspace: Workspace
     run: InnerRun
     before: dict[str, bytes]
     after: dict[str, bytes]
+    candidates: dict[str, bytes]
     approve_code: int
     approve_output: str
 

@@ -44,7 +44,7 @@ def test_folder_of_a_running_run_is_refused(make_workspace: MakeWorkspace) -> No
     workspace = make_workspace("occupied")
     workspace.add_case(case_toml())
     first = Run(workspace.folder / "report")
-    first.prepare(update=False)
+    first.prepare()
     try:
         second = workspace.run("-k", "shapes", guarded=False)
     finally:

@@ -1,5 +1,7 @@
 """A green run through all five gates, and how expected pictures come to be."""
 
+from pathlib import Path
+
 import pytest
 from PIL import Image
 from tests.plugin.inner import Approval, InnerRun
@@ -36,8 +38,8 @@ def test_candidates_leave_baselines_alone(approval: Approval) -> None:
 
 def test_candidates_lie_in_the_report_folder(approval: Approval) -> None:
     """A run with --update-baselines writes one picture and one sidecar per request into the report folder."""
-    files = sorted(path.suffix for path in (approval.run.report / "candidates" / "mini").rglob("*.*"))
-    assert files == [".json", ".png"]
+    files = [Path(name) for name in approval.candidates]
+    assert [(file.parts[0], file.suffix) for file in files] == [("mini", ".json"), ("mini", ".png")]
 
 
 def test_candidates_are_announced(approval: Approval) -> None:
@@ -47,7 +49,7 @@ def test_candidates_are_announced(approval: Approval) -> None:
 
 def test_run_tells_what_each_candidate_would_change(approval: Approval) -> None:
     """Where nothing is stored yet, every candidate is told as new, by its name."""
-    names = [path.stem for path in (approval.run.report / "candidates" / "mini").rglob("*.png")]
+    names = {Path(name).stem for name in approval.candidates}
     assert names
     assert all(f"{name}: new" in approval.run.output for name in names)
 
@@ -55,8 +57,8 @@ def test_run_tells_what_each_candidate_would_change(approval: Approval) -> None:
 def test_approve_takes_candidates_over(approval: Approval) -> None:
     """Approving writes the candidate under the case's hardware folder, byte for byte."""
     assert approval.approve_code == 0, approval.approve_output
-    (candidate,) = (approval.run.report / "candidates").rglob("*.png")
-    assert (approval.expected / "expected" / candidate.name).read_bytes() == candidate.read_bytes()
+    ((name, content),) = [(name, content) for name, content in approval.candidates.items() if name.endswith(".png")]
+    assert (approval.workspace.baselines / name).read_bytes() == content
 
 
 def test_approve_keeps_the_reason(approval: Approval) -> None:

@@ -43,6 +43,11 @@ class Candidate:
     former: Sidecar | None  # of the expected picture
 
     @property
+    def files(self) -> tuple[Path, Path]:
+        """Picture and sidecar in the report folder."""
+        return self.source, self.source.with_suffix(".json")
+
+    @property
     def change(self) -> str:
         """What taking it over does, in words."""
         if self.target is None:
@@ -112,7 +117,7 @@ def _candidates(root: Path, baselines: Path) -> Iterator[Candidate]:
         case_name, hardware = sidecar_path.parts[-4], sidecar_path.parts[-3]
         case = find_case(baselines, case_name)  # the name of a known case cannot leave the folder
         picture_path = sidecar_path.with_suffix(".png")
-        links = [path for path in (picture_path, sidecar_path, *sidecar_path.parents[:3]) if path.is_symlink()]
+        links = [path for path in (picture_path, sidecar_path, *sidecar_path.parents[:4]) if path.is_symlink()]
         if links:
             raise ApprovalError(f"{links[0]}: is a link")
         try:

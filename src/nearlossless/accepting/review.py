@@ -7,6 +7,7 @@ from pathlib import Path
 
 from nearlossless.accepting.approval import ApprovalError, Candidate, approve, find_candidates, only_approval
 from nearlossless.accepting.offers import Offer, accept, find_offers
+from nearlossless.baselines.candidates import remove_candidates
 from nearlossless.baselines.expected import CANDIDATES
 from nearlossless.report.approval import approval_table, compare, write_approval_page
 
@@ -26,7 +27,7 @@ class Wishes:
 
 def review(report: Path, baselines: Path, wishes: Wishes, say: Say, *, colour: bool = False) -> None:
     """
-    Show candidates and offers of a report, then take over what is wished for.
+    Show candidates and offers of a report, then take over what is wished for; candidates that are taken over go.
 
     Raises:
         ApprovalError: There is nothing to take over, it is not sound, or no reason was given: nothing was written.
@@ -50,6 +51,7 @@ def review(report: Path, baselines: Path, wishes: Wishes, say: Say, *, colour: b
                 "nothing was taken over: look at what is shown, then say why it is right: --reason '...'"
             )
         written = approve(found, wishes.reason)
+        remove_candidates((file for candidate in found for file in candidate.files), report)
         _accept_offers(offers, baselines, wishes, wishes.reason, say)
     say(f"{len(written)} expected picture(s) taken over into {baselines}")
     if not wishes.thresholds and any(offer.can_be_written(tighten=False) for offer in offers):

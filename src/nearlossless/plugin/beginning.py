@@ -19,7 +19,7 @@ def begin(config: pytest.Config) -> None:
     """
     run = config.stash[RUN]
     try:
-        run.prepare(update=config.getoption("update_baselines"))
+        run.prepare()
     except ReportInUse as error:
         raise pytest.UsageError(f"--report-dir {error}") from None
     except OSError as error:

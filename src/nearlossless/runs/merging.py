@@ -5,7 +5,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from nearlossless.baselines.candidates import clear_candidates
 from nearlossless.collector import collector_paused
+from nearlossless.links import is_linked
 from nearlossless.record import RECORD_FILE, Record, read_record, write_record
 from nearlossless.verdicts import EXIT_REGRESSION, EXIT_UNDECIDED, Outcome, exit_code
 
@@ -122,6 +124,8 @@ def copy_pictures(parts: Sequence[Part], folder: Path) -> None:
     """
     Copy pictures and candidates into the merged report's folder; links are left where they are.
 
+    Candidates of a former merge go: they are none of these shards'.
+
     Raises:
         MergeError: Two shards have another file of the same name, or the folder is one of theirs.
         OSError: Something cannot be read or written.
@@ -137,6 +141,7 @@ def copy_pictures(parts: Sequence[Part], folder: Path) -> None:
             if target in copies and copies[target].read_bytes() != path.read_bytes():
                 raise MergeError(f"{copies[target]} and {path} differ, and would be one file")
             copies[target] = path
+    clear_candidates(folder)
     for target, path in copies.items():
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(path, target)
@@ -146,8 +151,4 @@ def _pictures(report: Path) -> Iterator[Path]:
     """The files in a report's folders; those beside them are the reports, which are written anew."""
     for folder in sorted(report.iterdir()):
         if folder.is_dir() and not folder.is_symlink() and not folder.name.startswith("."):
-            yield from (path for path in sorted(folder.rglob("*")) if path.is_file() and not _is_linked(path, folder))
-
-
-def _is_linked(path: Path, root: Path) -> bool:
-    return any(each.is_symlink() for each in (path, *path.parents) if each.is_relative_to(root))
+            yield from (path for path in sorted(folder.rglob("*")) if path.is_file() and not is_linked(path, folder))

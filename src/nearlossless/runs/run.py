@@ -8,7 +8,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from nearlossless.baselines.expected import CANDIDATES, EXPECTED
+from nearlossless.baselines.candidates import clear_candidates
 from nearlossless.cases.waivers import waive
 from nearlossless.processes.job import ProcessRun
 from nearlossless.record import SCHEMA_VERSION, Record, now, write_record
@@ -71,9 +71,9 @@ class Run:
     is_written: bool = False
     lock: "BaseFileLock | None" = field(default=None, repr=False)  # of the folder, while this run has it
 
-    def prepare(self, *, update: bool) -> None:
+    def prepare(self) -> None:
         """
-        Make the report folder and keep other runs out; before an update, clear the candidates of a former one.
+        Make the report folder, keep other runs out, and clear it of the candidates of a former one.
 
         Raises:
             ReportInUse: Another run has it.
@@ -88,11 +88,9 @@ class Run:
         except Timeout:
             raise ReportInUse(f"{self.folder}: another run writes into it; give this one a folder of its own") from None
         self.lock = lock
-        if update:
-            for path in self.folder.glob(f"{CANDIDATES}/*/*/{EXPECTED}/*"):
-                path.unlink()
         with tempfile.TemporaryFile(dir=self.folder):
             pass
+        clear_candidates(self.folder)
 
     def release(self) -> None:
         """Let other runs into the report folder again."""

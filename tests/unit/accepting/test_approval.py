@@ -147,6 +147,17 @@ def test_link_is_refused(desk: Desk, tmp_path: Path, suffix: str) -> None:
     assert desk.is_untouched()
 
 
+@pytest.mark.parametrize("depth", range(4))
+def test_linked_folder_is_refused(desk: Desk, tmp_path: Path, depth: int) -> None:
+    """Candidates in a folder that is a link are refused, from the folder of all candidates on."""
+    linked = [desk.folder, *desk.folder.parents][depth]
+    linked.rename(tmp_path / "moved")
+    linked.symlink_to(tmp_path / "moved", target_is_directory=True)
+    with pytest.raises(ApprovalError, match="is a link"):
+        desk.approve()
+    assert desk.is_untouched()
+
+
 def test_empty_report_is_refused(desk: Desk, tmp_path: Path) -> None:
     """A folder without candidates says which option writes them."""
     with pytest.raises(ApprovalError, match="--update-baselines"):

@@ -156,12 +156,28 @@ def test_only_and_also_are_options(desk: Desk) -> None:
 def test_damaged_old_picture_does_not_keep_a_new_one_out(desk: Desk) -> None:
     """An expected picture that cannot be read any more is shown as absent, and can be replaced."""
     desk.run("--reason", "looked at")
+    sound = (desk.target / f"{desk.names[0]}.png").read_bytes()
     (desk.target / f"{desk.names[0]}.png").write_bytes(b"damaged")
+    desk.draw(0)
     code, output = desk.run("--reason", "mended")
     assert code == 0, output
-    assert (desk.target / f"{desk.names[0]}.png").read_bytes() == (
-        desk.candidates / f"{desk.names[0]}.png"
-    ).read_bytes()
+    assert (desk.target / f"{desk.names[0]}.png").read_bytes() == sound
+
+
+def test_what_is_taken_over_waits_no_longer(desk: Desk) -> None:
+    """A chosen candidate goes once it is an expected picture, the others wait, and the last one takes the folder."""
+    desk.run("--reason", "looked at", "--only", desk.names[1])
+    assert sorted(path.name for path in desk.candidates.iterdir()) == [f"{desk.names[0]}.json", f"{desk.names[0]}.png"]
+    assert desk.run("--reason", "looked at")[0] == 0
+    assert not (desk.report / CANDIDATES).exists()
+
+
+def test_what_is_not_taken_over_waits(desk: Desk) -> None:
+    """To look at candidates, or to be refused for want of a word, leaves all of them."""
+    before = sorted(desk.candidates.iterdir())
+    desk.run()
+    desk.run("--reason", " ")
+    assert sorted(desk.candidates.iterdir()) == before
 
 
 def test_second_approval_at_the_same_time_is_refused(desk: Desk) -> None:

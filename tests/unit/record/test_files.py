@@ -98,14 +98,36 @@ def test_picture_names_inside_the_folder_are_read() -> None:
 def test_two_runs_in_one_folder_are_refused(tmp_path: Path) -> None:
     """The second is told so before it writes anything, and the folder is free once the first is done."""
     first, second = Run(tmp_path), Run(tmp_path)
-    first.prepare(update=False)
+    first.prepare()
     (tmp_path / RECORD_FILE).write_text("of the first", encoding="utf-8")
     with pytest.raises(ReportInUse, match="another run writes into it"):
-        second.prepare(update=True)
+        second.prepare()
     assert (tmp_path / RECORD_FILE).read_text(encoding="utf-8") == "of the first"
     first.release()
-    second.prepare(update=False)
+    second.prepare()
     second.release()
+
+
+def test_candidates_of_a_former_run_go(tmp_path: Path) -> None:
+    """A run that begins leaves no picture to be accepted that it did not draw; what is no candidate stays."""
+    candidate = tmp_path / "report" / "candidates" / "mini" / "cpu" / "expected" / "ring.png"
+    outside, own = tmp_path / "outside" / "cpu" / "expected" / "ring.png", tmp_path / "report" / "candidates" / "notes"
+    for path in (candidate, outside):
+        path.parent.mkdir(parents=True)
+        path.write_bytes(b"")
+    own.write_bytes(b"")
+    own.with_name("linked").symlink_to(tmp_path / "outside", target_is_directory=True)
+    run = Run(tmp_path / "report")
+    run.prepare()
+    run.release()
+    assert (outside.exists(), sorted(path.name for path in own.parent.iterdir())) == (True, ["linked", "notes"])
+    own.with_name("linked").unlink()
+    own.unlink()
+    candidate.parent.mkdir(parents=True)
+    candidate.write_bytes(b"")
+    run.prepare()
+    run.release()
+    assert list((tmp_path / "report").iterdir()) == []
 
 
 def test_verdict_is_told_as_properties(full_record: Record, tmp_path: Path) -> None:

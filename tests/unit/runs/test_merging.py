@@ -131,6 +131,16 @@ def test_pictures_come_along_and_links_do_not(make_part: MakePart, tmp_path: Pat
     assert found == ["pictures/case-1/obtained.png", "pictures/case-2/obtained.png"]
 
 
+def test_candidates_of_a_former_merge_go(make_part: MakePart, tmp_path: Path) -> None:
+    """Only candidates of these shards wait for approval in the merged folder, whatever was merged there before."""
+    part, places = make_part(1, of=1), [Path("candidates/a/cpu/expected/ring.png"), Path("candidates/b/cpu/expected/a")]
+    for folder, place in zip((part.source, tmp_path / "merged"), places, strict=True):
+        (folder / place).parent.mkdir(parents=True)
+        (folder / place).write_bytes(b"")
+    copy_pictures([part], tmp_path / "merged")
+    assert [path for path in places if (tmp_path / "merged" / path).exists()] == places[:1]
+
+
 def test_pictures_of_one_name_must_be_one(make_part: MakePart, tmp_path: Path) -> None:
     """Two shards whose files would overwrite each other are refused before anything is copied."""
     parts = [make_part(1), make_part(2)]
