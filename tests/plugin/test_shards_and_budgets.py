@@ -17,6 +17,11 @@ from nearlossless.verdicts import EXIT_UNDECIDED, Outcome
 pytestmark = pytest.mark.slow
 
 CASES = ("a", "b", "c")
+# Puts a folder where the record is to go, once the run has begun.
+SPOILER = f"""
+def pytest_runtest_setup(item):
+    (item.config.getoption("report_dir") / "{RECORD_FILE}").mkdir(exist_ok=True)
+"""
 
 
 @pytest.fixture(scope="module")
@@ -147,8 +152,8 @@ def test_two_runs_never_share_a_report_folder(workspace: Workspace, shards: list
 
 def test_report_that_cannot_be_written_at_the_end_loses_nothing(workspace: Workspace) -> None:
     """The record is put elsewhere, the run says where, and it is not green."""
-    (workspace.folder / "spoilt" / RECORD_FILE).mkdir(parents=True)
-    run = workspace.run("--case", "a", report="spoilt")
+    (workspace.folder / "spoiler.py").write_text(SPOILER, encoding="utf-8")
+    run = workspace.run("--case", "a", "-p", "spoiler", report="spoilt")
     assert run.code == EXIT_UNDECIDED, run.output
     (told,) = [line for line in run.output.splitlines() if "cannot be written any more" in line]
     saved = Path(told.partition("what was measured is in ")[2].partition(": ")[0])

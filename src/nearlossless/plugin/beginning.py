@@ -18,6 +18,7 @@ def begin(config: pytest.Config) -> None:
         pytest.UsageError: It cannot, another run writes into it, or the history cannot be written.
     """
     run = config.stash[RUN]
+    prepare_history(config)  # before what a former run left is cleared away
     try:
         run.prepare()
     except ReportInUse as error:
@@ -26,7 +27,6 @@ def begin(config: pytest.Config) -> None:
         raise pytest.UsageError(
             f"--report-dir {run.folder}: cannot be written ({error.strerror}); name another folder"
         ) from None
-    prepare_history(config)
     if threading.current_thread() is threading.main_thread():
         # A job that is cancelled or out of time is told so by SIGTERM: like Ctrl-C, it must not lose what was measured.
         former = signal.signal(signal.SIGTERM, signal.default_int_handler)

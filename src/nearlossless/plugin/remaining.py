@@ -17,9 +17,13 @@ from nearlossless.runs.remaining import Remaining, known_seconds
 RUNS = 10  # of the history, the newest
 
 
-@pytest.hookimpl(trylast=True)
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_finish(session: pytest.Session) -> None:
-    """Find out what former runs tell; a worker of xdist does not know which gates it will be given."""
+    """
+    Find out what former runs tell, before this one clears its report folder.
+
+    A worker of xdist does not know which gates it will be given.
+    """
     config = session.config
     if is_worker(config) or config.getoption("collectonly") or not any(map(subject_of, session.items)):
         return

@@ -10,6 +10,7 @@ from nearlossless.record import Record
 if TYPE_CHECKING:
     from nearlossless.history.store import Entry
 
+SUMMARY_FILE, PAGE_FILE = "summary.md", "report.html"
 KEPT_RUNS = 60  # of a history, that a page looks back on
 
 
@@ -35,10 +36,8 @@ def write_reports(
     from nearlossless.report.markdown import render_markdown
 
     entries = _looking_back(record, history) if history is not None else []
-    write_text(folder / "summary.md", render_markdown(record))
-    write_text(
-        folder / "report.html", render_html(record, pictures or folder, Known(history=entries, baselines=baselines))
-    )
+    write_text(folder / SUMMARY_FILE, render_markdown(record))
+    write_text(folder / PAGE_FILE, render_html(record, pictures or folder, Known(history=entries, baselines=baselines)))
 
 
 def _looking_back(record: Record, history: Path) -> "list[Entry]":

@@ -49,7 +49,7 @@ def merge(parts: Sequence[Part]) -> Record:
     Its exit status is the worst of the parts' own, of all verdicts, and of what is missing.
 
     Raises:
-        MergeError: Nothing to merge, no shards, shards of different runs, or one of them twice.
+        MergeError: Nothing to merge, no shards, shards of different runs, commits or versions, or one of them twice.
     """
     _check(parts)
     shards = {part.record.shard.number: part.record for part in parts if part.record.shard is not None}
@@ -82,6 +82,7 @@ def worst(codes: Sequence[int]) -> int:
 def _check(parts: Sequence[Part]) -> None:
     if not parts:
         raise MergeError("no record to merge")
+    _check_software(parts)
     seen: dict[int, Path] = {}
     subjects: dict[str, Path] = {}
     for part in parts:
@@ -101,6 +102,19 @@ def _check(parts: Sequence[Part]) -> None:
             for verdict in subject.verdicts:
                 if verdict.outcome not in _OUTCOMES:
                     raise MergeError(f"{part.source}: {subject.title}: {verdict.outcome!r} is no verdict")
+
+
+def _check_software(parts: Sequence[Part]) -> None:
+    """Shards of one run start when their hosts do, but from one commit, which not every host can tell."""
+    versions = [(part, part.record.nearlossless_version) for part in parts]
+    commits = [(part, part.record.commit) for part in parts if part.record.commit is not None]
+    for what, found in (("nearlossless", versions), ("commit", commits)):
+        for part, value in found:
+            first, expected = found[0]
+            if value != expected:
+                raise MergeError(
+                    f"{part.source} ({what} {value}) is of another run than {first.source} ({what} {expected})"
+                )
 
 
 def merge_reports(sources: Sequence[Path], folder: Path) -> Record:

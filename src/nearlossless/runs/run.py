@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING
 from nearlossless.baselines.candidates import clear_candidates
 from nearlossless.cases.waivers import waive
 from nearlossless.processes.job import ProcessRun
-from nearlossless.record import SCHEMA_VERSION, Record, now, write_record
+from nearlossless.record import RECORD_FILE, SCHEMA_VERSION, Record, now, write_record
 from nearlossless.record.shard import Shard
 from nearlossless.record.subject import SubjectRecord
 from nearlossless.record.verdicts import CheckRecord, VerdictRecord
+from nearlossless.report import PAGE_FILE, SUMMARY_FILE, write_reports
 from nearlossless.runs.provenance import command, commit, variables
 from nearlossless.runs.selection import Subject
 from nearlossless.verdicts import Check, Outcome, Verdict
@@ -73,7 +74,9 @@ class Run:
 
     def prepare(self) -> None:
         """
-        Make the report folder, keep other runs out, and clear it of the candidates of a former one.
+        Make the report folder, keep other runs out, and clear it of a former one's record, reports and candidates.
+
+        A run that breaks off before it has written its own leaves nothing that could be taken for them.
 
         Raises:
             ReportInUse: Another run has it.
@@ -90,6 +93,8 @@ class Run:
         self.lock = lock
         with tempfile.TemporaryFile(dir=self.folder):
             pass
+        for name in (RECORD_FILE, SUMMARY_FILE, PAGE_FILE):
+            (self.folder / name).unlink(missing_ok=True)
         clear_candidates(self.folder)
 
     def release(self) -> None:
@@ -165,8 +170,6 @@ class Run:
 
     def write(self, *, history: Path | None = None, baselines: Path | None = None) -> Path:
         """Write record, summary and report into the folder and return it; see `write_reports` for the arguments."""
-        from nearlossless.report import write_reports
-
         record = self.record()
         write_record(record, self.folder)
         write_reports(record, self.folder, history=history, baselines=baselines)

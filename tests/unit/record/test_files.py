@@ -108,6 +108,17 @@ def test_two_runs_in_one_folder_are_refused(tmp_path: Path) -> None:
     second.release()
 
 
+def test_reports_of_a_former_run_go(tmp_path: Path, full_record: Record) -> None:
+    """A run that ends before it wrote anything leaves no other run's record or page to be taken for its own."""
+    former = Run(tmp_path, subjects={"a": full_record.subjects[0]})
+    former.write()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["record.json", "report.html", "summary.md"]
+    run = Run(tmp_path)
+    run.prepare()
+    run.release()
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_candidates_of_a_former_run_go(tmp_path: Path) -> None:
     """A run that begins leaves no picture to be accepted that it did not draw; what is no candidate stays."""
     candidate = tmp_path / "report" / "candidates" / "mini" / "cpu" / "expected" / "ring.png"

@@ -100,6 +100,33 @@ def test_shards_of_other_runs_are_refused(make_part: MakePart, other: dict[str, 
         merge([make_part(1), make_part(2, **other)])
 
 
+@pytest.mark.parametrize(
+    ("versions", "commits", "told"),
+    [
+        (("1.0", "1.1"), ("a", "a"), r"nearlossless 1\.1\) is of another run than .*nearlossless 1\.0"),
+        (("1.0", "1.0", "1.0"), ("a", None, "b"), r"shard-3.*commit b\) is of another run than .*shard-1.*commit a"),
+        (("1.0", "1.0", "1.0"), (None, "a", "a+changes"), r"commit a\+changes\) is of another run than .*commit a"),
+    ],
+)
+def test_shards_of_other_software_are_refused(
+    make_part: MakePart, versions: tuple[str, ...], commits: tuple[str | None, ...], told: str
+) -> None:
+    """A host that died leaves an earlier night's record: the commit or the version tells it from this night's."""
+    parts = [make_part(number, of=len(versions)) for number in range(1, len(versions) + 1)]
+    for part, version, commit in zip(parts, versions, commits, strict=True):
+        part.record.nearlossless_version, part.record.commit = version, commit
+    with pytest.raises(MergeError, match=told):
+        merge(parts)
+
+
+def test_hosts_that_cannot_tell_their_commit_are_merged(make_part: MakePart) -> None:
+    """A commit that is not known is no other one, and shards may start whenever their hosts do."""
+    parts = [make_part(number, of=3) for number in (1, 2, 3)]
+    for part, commit, started in zip(parts, (None, "a", "a"), ("01", "02", "03"), strict=True):
+        part.record.commit, part.record.started = commit, f"2026-01-{started}T00:00:00+00:00"
+    assert merge(parts).exit_status == 0
+
+
 def test_subject_in_two_shards_is_refused(make_part: MakePart) -> None:
     """One subject has one record."""
     with pytest.raises(MergeError, match="is in two shards"):
