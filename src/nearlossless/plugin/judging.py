@@ -28,10 +28,22 @@ _OUTCOMES: dict[type[BaseException], Outcome] = {
     WorkerDied: Outcome.NOT_COMPARABLE,
 }
 
+# How a test may end on the verdict that it has given. Whatever else it raises is told of nowhere in that verdict.
+_ENDS: dict[str, tuple[type[BaseException], ...]] = {
+    Outcome.WAIVED: (pytest.xfail.Exception,),
+    Outcome.REGRESSION: (AssertionError,),
+    Outcome.INCONCLUSIVE: (AssertionError,),
+    Outcome.NOT_COMPARABLE: (AssertionError, WorkerDied),
+}
+
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Generator[None, Any, Any]:
-    """Turn an exception in a gate test into a verdict, so that every gate that ran has one; give it to JUnit's file."""
+    """
+    Turn an exception in a gate test into a verdict, so that every gate that ran has one; give it to JUnit's file.
+
+    What goes wrong beside a verdict, after it or as the test is torn down, stays the ordinary failure that it is.
+    """
     if call.when == "teardown":
         item.user_properties += item.config.stash[RUN].properties(item.nodeid)
     report = yield
@@ -43,9 +55,11 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
         return report
     is_xfail = call.excinfo.errisinstance(pytest.xfail.Exception)  # of a waived gate, which has its verdict by now
     is_fail = call.excinfo.errisinstance(pytest.fail.Exception) and not is_xfail
-    if subject is None or item.get_closest_marker("gate") is None or is_fail:
+    if subject is None or item.get_closest_marker("gate") is None or is_fail or call.when == "teardown":
         return report
-    error = call.excinfo.value
+    error, former = call.excinfo.value, item.config.stash[RUN].verdict_of(subject, item.nodeid)
+    if former is not None and not isinstance(error, _ENDS.get(former.outcome, ())):
+        return report
     known = [outcome for kind, outcome in _OUTCOMES.items() if isinstance(error, kind)]
     verdict = stopped(gate_of(item), known[0] if known else Outcome.NOT_COMPARABLE, f"{type(error).__name__}: {error}")
     concluded = item.config.stash[RUN].conclude(subject, verdict, item.nodeid)

@@ -9,6 +9,7 @@ from nearlossless.history.store import Entry
 from nearlossless.history.tracks import differences
 from nearlossless.record import Record, RecordError, read_record
 from nearlossless.record.subject import SubjectRecord
+from nearlossless.verdicts import EXIT_REGRESSION, Outcome
 
 Key = tuple[str, str]  # title of a subject, and its hardware
 Greens = Mapping[Key, tuple[Record, SubjectRecord]]
@@ -25,10 +26,16 @@ class Since:
     changes: list[str]
 
 
-def is_green(subject: SubjectRecord) -> bool:
-    """Whether something passed and nothing did anything else."""
+def is_green(record: Record, subject: SubjectRecord) -> bool:
+    """Whether something passed, nothing did anything else, and no test of the run failed beside all verdicts."""
     outcomes = {verdict.outcome for verdict in subject.verdicts}
-    return "PASS" in outcomes and outcomes <= _GREEN
+    return "PASS" in outcomes and outcomes <= _GREEN and not _failed_beside_verdicts(record)
+
+
+def _failed_beside_verdicts(record: Record) -> bool:
+    """Whether the run ended as a regression's without one: a test failed, and the record does not tell whose."""
+    told = {verdict.outcome for subject in record.subjects for verdict in subject.verdicts}
+    return record.exit_status == EXIT_REGRESSION and Outcome.REGRESSION not in told
 
 
 def changes(old: Record, old_subject: SubjectRecord, new: Record, new_subject: SubjectRecord) -> list[str]:
@@ -58,7 +65,7 @@ def last_greens(record: Record, history: Sequence[Entry]) -> Greens:
         for entry in history
         if entry.record.started < record.started
         for subject in entry.record.subjects
-        if (key := _key(subject)) is not None and is_green(subject)
+        if (key := _key(subject)) is not None and is_green(entry.record, subject)
     }
 
 

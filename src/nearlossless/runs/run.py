@@ -121,12 +121,15 @@ class Run:
             )
         return self.subjects[subject.id]
 
+    def verdict_of(self, subject: Subject, test: str) -> VerdictRecord | None:
+        """The verdict that a test has given so far, if any."""
+        return next((verdict for verdict in self.subject(subject).verdicts if verdict.test == test), None)
+
     def conclude(self, subject: Subject, verdict: Verdict, test: str) -> VerdictRecord:
         """Keep a verdict, with the case's waivers in force, and return what is kept: a test has one, the first."""
+        if former := self.verdict_of(subject, test):
+            return former
         record = self.subject(subject)
-        for former in record.verdicts:
-            if former.test == test:
-                return former
         verdict = waive(verdict, record.waivers, self.today)
         kept = verdict_record(verdict, test)
         record.verdicts.append(kept)

@@ -81,7 +81,29 @@ def test_only_passing_is_green(full_record: Record, outcomes: list[str], green: 
         verdict.model_copy(update={"outcome": outcome})
         for verdict, outcome in zip(subject.verdicts, outcomes, strict=False)
     ]
-    assert is_green(subject) is green
+    assert is_green(full_record, subject) is green
+
+
+@pytest.mark.parametrize(
+    ("status", "elsewhere", "green"),
+    [
+        (None, "PASS", True),  # of a record that does not tell
+        (0, "PASS", True),
+        (1, "PASS", False),
+        (1, "REGRESSION", True),  # another recipe's, which explains it
+        (10, "NOT_COMPARABLE", True),
+    ],
+)
+def test_failure_that_no_verdict_tells_is_not_green(
+    full_record: Record, status: int | None, elsewhere: str, green: bool
+) -> None:
+    """A run that failed although no verdict says so is nobody's green run; one that another recipe failed may be."""
+    other = full_record.subjects[0].model_copy(deep=True)
+    for subject, outcome in ((full_record.subjects[0], "PASS"), (other, elsewhere)):
+        subject.verdicts = [subject.verdicts[0].model_copy(update={"outcome": outcome})]
+    full_record.subjects.append(other)
+    full_record.exit_status = status
+    assert is_green(full_record, full_record.subjects[0]) is green
 
 
 def test_newest_green_run_is_compared(full_record: Record) -> None:
