@@ -3,6 +3,7 @@
 import heapq
 import json
 import os
+import re
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -24,6 +25,7 @@ BLOCK = 64  # results in one file of the finished table
 WORST = 10
 MOST_ATTEMPTS = 2
 ATTEMPT_WIDTH = 40  # so that the next number covers the last one
+_PICTURE = re.compile(r"([0-9]{6,})\.(baseline|recipe)\.png")
 
 
 class Store:
@@ -148,9 +150,11 @@ class Store:
             self._fold()
 
     def _forget_pictures(self) -> None:
+        """Remove those of prompts that are not among the worst; files of other names are somebody else's."""
         wanted = {number for _, number in self._worst}
         for path in (self.folder / "pictures").glob("*.png"):
-            if int(path.name.partition(".")[0]) not in wanted:
+            ours = _PICTURE.fullmatch(path.name)
+            if ours is not None and int(ours[1]) not in wanted:
                 path.unlink()
 
     def picture(self, number: int, name: str) -> Path:

@@ -123,6 +123,20 @@ def test_ten_worst_keep_their_pictures(tmp_path: Path, make_result: MakeResult) 
     assert not store.picture(30, "recipe").exists()
 
 
+@pytest.mark.parametrize("name", ["worst of the night.png", "._000012.baseline.png", "000000.mine.png"])
+def test_foreign_pictures_are_left_alone(tmp_path: Path, make_result: MakeResult, name: str) -> None:
+    """A PNG that is not ours stops neither a run nor its resumption, and stays; ours beside it still goes."""
+    foreign = tmp_path / "pictures" / name
+    with Store(tmp_path, identity()) as store:
+        store.add(Drawn(result=make_result(0, scores=scores(0.95)), pictures=PNG))
+        foreign.touch()
+        for number in range(1, WORST + 1):
+            store.add(Drawn(result=make_result(number, scores=scores(0.9)), pictures=PNG))
+        assert not store.picture(0, "recipe").exists()
+    with Store(tmp_path, identity()):
+        assert foreign.exists()
+
+
 @pytest.mark.parametrize(
     ("changes", "told"),
     [
