@@ -32,9 +32,14 @@ def loosened_without_reason(layers: Sequence[NamedLayer]) -> Iterator[str]:
 
 
 def is_looser(name: str, value: float, former: float) -> bool:
-    """Whether a threshold lets more through than a former one: a higher ceiling (max_), a lower floor (min_)."""
+    """
+    Whether a threshold lets more through than a former one: a higher ceiling (max_), a lower floor (min_).
+
+    A band's count of pictures is a ceiling, too: it judges no more of them than it was set for.
+    """
     words = name.replace(".", "_").split("_")
-    return (value > former and "max" in words) or (value < former and "min" in words)
+    is_ceiling = "max" in words or words[-1] == "pictures"
+    return (value > former and is_ceiling) or (value < former and "min" in words)
 
 
 def _set_by(layer: Layer, prefix: str = "") -> Iterator[tuple[str, float]]:
