@@ -10,6 +10,7 @@ import pytest
 from tests.scores import scores
 
 from nearlossless.baselines.noise import (
+    MARGIN,
     Movement,
     NoiseFloor,
     noise_path,
@@ -98,7 +99,7 @@ def test_scores_outside_of_a_bands_limits_are_taken_in(changes: dict[str, Any], 
     assert getattr(with_margin(worst), figure) is not None
 
 
-def test_margin_is_half_as_far_again() -> None:
+def test_margin_is_as_far_again() -> None:
     """Distances to equal pictures double; 6.02 dB are a factor of 2 in amplitude."""
     band = Band(
         min_ssim=0.9,
@@ -121,6 +122,14 @@ def test_margin_is_half_as_far_again() -> None:
         },
         abs=1e-3,
     )
+
+
+def test_pages_tell_the_margin() -> None:
+    """docs/quality.md and docs/thresholds.md say by how much bands exceed what moved: twice."""
+    docs = Path(__file__).parents[3] / "docs"
+    assert MARGIN == 2
+    assert "within twice the floor's worst" in (docs / "quality.md").read_text(encoding="utf-8")
+    assert "bands that leave twice the room" in (docs / "thresholds.md").read_text(encoding="utf-8")
 
 
 def test_margin_stays_inside_what_pictures_can_be() -> None:

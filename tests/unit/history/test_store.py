@@ -125,6 +125,12 @@ def test_size_is_limited(tmp_path: Path, size: int) -> None:
     assert [len(loaded.entries), len(loaded.skipped)] == ([1, 0] if size == LARGEST_RECORD else [0, 1])
 
 
+def test_page_tells_the_limit() -> None:
+    """docs/history.md names the size above which no record is read."""
+    page = Path(__file__).parents[3] / "docs" / "history.md"
+    assert f"none above {LARGEST_RECORD >> 20} MiB is read" in page.read_text(encoding="utf-8")
+
+
 def test_link_is_not_followed(tmp_path: Path) -> None:
     """A link, to a sound record even, is named and not read."""
     (tmp_path / "store").mkdir()
