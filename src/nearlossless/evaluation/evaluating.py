@@ -34,7 +34,7 @@ def evaluate(
     prepared: Prepared, engine: Engine, progress: Progress, *, test: str = "nearlossless evaluate"
 ) -> Evaluated:
     """
-    Draw what is missing, judge, and write `evaluation.json` and `report.html` into the results folder.
+    Draw what is missing, judge, and write `report.html` and `evaluation.json` into the results folder.
 
     Whatever ends it, results so far are kept, and the same call goes on from there.
 
@@ -71,8 +71,8 @@ def evaluate(
                 ),
                 started=started,
             )
-            write_evaluation(record, wanted.folder)
             write_evaluation_page(record, wanted.folder)
+            write_evaluation(record, wanted.folder)  # last: a folder that has it is finished
             return Evaluated(record=record, verdict=verdict)
     finally:
         engine.close()

@@ -52,9 +52,10 @@ def evaluate_session(
     reason = subject.no_pictures or subject.baseline_does_not_fit
     if reason is not None:
         raise CaseError(f"{subject.id} cannot be evaluated: {reason}")
+    wanted = Wanted(subject=subject, folder=folder, prompts=prompts, threads=torch.get_num_threads())
+    prepared = prepare(wanted)  # a mistake in what is wanted costs no results
     if (folder / RECORD_FILE).exists():
         shutil.rmtree(folder)
-    wanted = Wanted(subject=subject, folder=folder, prompts=prompts, threads=torch.get_num_threads())
     build = partial(drawer_of, subject, baseline, compiled, fingerprint, wanted.feature_folder)
     engine = LocalEngine(build, settings=partial(fixed_threads, wanted.threads))
-    return evaluate(prepare(wanted), engine, progress, test=test).verdict
+    return evaluate(prepared, engine, progress, test=test).verdict

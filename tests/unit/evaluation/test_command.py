@@ -1,5 +1,6 @@
 """The command from end to end in this process: verdict, resume, exit codes, report."""
 
+import errno
 import json
 import os
 import signal
@@ -18,6 +19,7 @@ pytest.importorskip("matplotlib")
 from typer.testing import CliRunner
 
 from nearlossless.cli import app
+from nearlossless.evaluation import evaluating
 from nearlossless.evaluation.store import results_in
 
 ROOT = Path(__file__).parents[3]
@@ -55,6 +57,21 @@ def test_same_pipelines_pass_and_a_second_call_draws_nothing(run: Any, tmp_path:
     code, _, again = run("same")
     assert (code, again["pace"]["prompts"]) == (0, 0)
     assert again["results_sha256"] == record["results_sha256"]
+
+
+def test_evaluation_without_its_page_is_not_finished(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the page cannot be written there is no `evaluation.json` yet, and the next call ends it without drawing."""
+
+    def write_evaluation_page(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "disk is full")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(evaluating, "write_evaluation_page", write_evaluation_page)
+        code, output, record = run("same")
+    assert (code, record) == (2, {})
+    assert "disk is full" in output
+    code, _, record = run("same")
+    assert (code, record["judged"], record["pace"]["prompts"]) == (0, 12, 0)
 
 
 def test_recipe_that_fails_at_some_prompts_is_a_regression(run: Any) -> None:
