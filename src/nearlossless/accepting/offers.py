@@ -17,7 +17,7 @@ from nearlossless.cases.thresholds import Thresholds
 from nearlossless.environment import Fingerprint
 from nearlossless.fields import Device
 from nearlossless.gates.shapes import WARMUP
-from nearlossless.record import LARGEST_RECORD, RECORD_FILE, Record, RecordError, now, read_record
+from nearlossless.record import RECORD_FILE, Record, RecordError, now, read_record
 from nearlossless.record.subject import SubjectRecord
 from nearlossless.record.verdicts import VerdictRecord
 from nearlossless.speed.slowdown import max_latency_slowdown
@@ -76,8 +76,6 @@ def find_offers(report: Path, baselines: Path) -> list[Offer]:
         return []
     if path.is_symlink():
         raise ApprovalError(f"{path}: is a link")
-    if path.stat().st_size > LARGEST_RECORD:
-        raise ApprovalError(f"{path}: is larger than {LARGEST_RECORD} bytes")
     record = read_record(path)
     titles = [subject.title for subject in record.subjects]
     if len(set(titles)) != len(titles):

@@ -82,4 +82,4 @@ def evaluate(
         raise typer.Exit(EXIT_UNDECIDED) from None
     typer.echo(render_evaluation(record, colour=sys.stdout.isatty()))
     typer.echo(f"report: {folder / 'report.html'}")
-    raise typer.Exit(exit_code([Outcome(record.verdict.outcome)]))
+    raise typer.Exit(exit_code([record.verdict.outcome]))

@@ -100,6 +100,4 @@ def _read(path: Path) -> Record:
     except OSError as error:
         reason = "is a link" if path.is_symlink() else f"cannot be read ({error.strerror})"
         raise RecordError(f"{path}: {reason}") from None
-    if len(content) > LARGEST_RECORD:
-        raise RecordError(f"{path}: is larger than {LARGEST_RECORD} bytes")
     return parse_record(content, path)

@@ -57,21 +57,25 @@ def read_record(path: Path) -> Record:
     Read a record.
 
     Raises:
-        RecordError: Unreadable, not a record, or of another schema version.
+        RecordError: Unreadable, or as `parse_record`.
     """
     try:
-        return parse_record(path.read_bytes(), path)
+        with path.open("rb") as file:
+            content = file.read(LARGEST_RECORD + 1)
     except OSError as error:
         raise RecordError(f"{path}: cannot be read ({error.strerror})") from None
+    return parse_record(content, path)
 
 
 def parse_record(content: bytes, path: Path) -> Record:
     """
-    The record in the bytes of a file.
+    The record in the bytes of a file, of which one more than a record may have tells that it is too large.
 
     Raises:
-        RecordError: Not a record, or of another schema version; names the file.
+        RecordError: Too large, not a record, or of another schema version; names the file.
     """
+    if len(content) > LARGEST_RECORD:
+        raise RecordError(f"{path}: is larger than {LARGEST_RECORD} bytes")
     try:
         return Record.model_validate_json(content)
     except ValidationError as error:

@@ -3,6 +3,7 @@
 from pydantic import Field
 
 from nearlossless.record.part import Part
+from nearlossless.verdicts import Outcome
 
 
 class CheckRecord(Part):
@@ -10,7 +11,7 @@ class CheckRecord(Part):
 
     name: str
     of: str
-    outcome: str
+    outcome: Outcome
     obtained: float | None
     threshold: float | None
     comparison: str
@@ -24,7 +25,7 @@ class VerdictRecord(Part):
     """The answer of one gate and the test that gave it."""
 
     gate: str
-    outcome: str
+    outcome: Outcome
     reason: str
     test: str
     checks: list[CheckRecord] = Field(default_factory=list)

@@ -107,7 +107,7 @@ def _print_subject(console: "Console", subject: SubjectRecord) -> None:
         for told in stack_lines(subject.stacks):
             console.print(Text(printable(told)), soft_wrap=True)
     for verdict in subject.verdicts:
-        line = Text(f"{verdict.outcome:<14} ", style=_STYLES[Outcome(verdict.outcome)])
+        line = Text(f"{verdict.outcome:<14} ", style=_STYLES[verdict.outcome])
         line.append(f"{verdict.gate}: {printable(verdict.reason)}".replace("\n", "\n" + " " * 15), style="default")
         console.print(line, soft_wrap=True)
     for waiver in subject.unneeded_waivers:

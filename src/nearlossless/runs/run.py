@@ -144,7 +144,7 @@ class Run:
     @property
     def outcomes(self) -> list[Outcome]:
         """Of all verdicts so far."""
-        return [Outcome(verdict.outcome) for record in self.subjects.values() for verdict in record.verdicts]
+        return [verdict.outcome for record in self.subjects.values() for verdict in record.verdicts]
 
     def record(self) -> Record:
         """Everything so far."""

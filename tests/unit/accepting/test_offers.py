@@ -21,6 +21,7 @@ from nearlossless.record.shapes import WarmupCounts, WarmupRecord
 from nearlossless.record.speed import Speeds
 from nearlossless.record.subject import SubjectRecord
 from nearlossless.record.verdicts import CheckRecord, VerdictRecord
+from nearlossless.verdicts import Outcome
 
 GPU = "NVIDIA H100 80GB HBM3"
 JITTER = [1.0, 1.001, 0.999, 1.0005, 0.9995, 1.0, 1.001, 0.999]
@@ -145,7 +146,7 @@ def test_threshold_in_force_is_kept_although_another_is_missing(desk: Desk) -> N
 
 def test_regression_offers_nothing_to_write(desk: Desk) -> None:
     """A record in which another gate regressed can be seen, not accepted."""
-    desk.subject.verdicts[0].outcome = "REGRESSION"
+    desk.subject.verdicts[0].outcome = Outcome.REGRESSION
     desk.save()
     (offer,) = desk.offers()
     assert offer.chosen(tighten=True) == []
@@ -309,7 +310,7 @@ def test_record_that_regressed_does_not_replace_the_accepted_one(desk: Desk) -> 
     limit_slowdown(desk)
     path = accept(desk.offers()[0], desk.baselines, "first night")
     kept = path.read_bytes()
-    desk.subject.verdicts[0].outcome = "REGRESSION"
+    desk.subject.verdicts[0].outcome = Outcome.REGRESSION
     desk.save()
     with pytest.raises(ApprovalError, match="ended in REGRESSION"):
         accept(desk.offers()[0], desk.baselines, "again")
@@ -334,8 +335,8 @@ def test_reason_stands_in_the_table(desk: Desk) -> None:
     assert because.endswith(": first night")
 
 
-@pytest.mark.parametrize("outcome", ["REGRESSION", "WAIVED"])
-def test_known_regression_is_no_threshold_either(desk: Desk, outcome: str) -> None:
+@pytest.mark.parametrize("outcome", [Outcome.REGRESSION, Outcome.WAIVED])
+def test_known_regression_is_no_threshold_either(desk: Desk, outcome: Outcome) -> None:
     """A waived regression is refused as one that is not, and named as what it is."""
     desk.subject.verdicts[0].outcome = outcome
     desk.save()
@@ -403,7 +404,7 @@ def test_one_run_tightens_nothing(desk: Desk) -> None:
     desk.save()
     assert desk.offers()[0].tighter == []
     desk.record.started = "2025-02-02T00:00:00+00:00"
-    desk.subject.verdicts[0].outcome = "REGRESSION"
+    desk.subject.verdicts[0].outcome = Outcome.REGRESSION
     desk.save()
     assert desk.offers()[0].chosen(tighten=True) == []
 

@@ -183,7 +183,7 @@ def test_figures_of_a_waived_run_become_no_thresholds(full_record: Record) -> No
     subject.verdicts = subject.verdicts[-2:]
     subject.verdicts[0].checks[0].threshold = None
     assert subject.lacks_thresholds
-    subject.verdicts[0].outcome = "WAIVED"
+    subject.verdicts[0].outcome = Outcome.WAIVED
     assert not subject.lacks_thresholds
 
 

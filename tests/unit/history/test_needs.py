@@ -8,6 +8,7 @@ from tests.unit.history.conftest import Night
 from nearlossless.history.needs import BUDGET_ENDED, Key, Known, Need, needs
 from nearlossless.history.store import Entry
 from nearlossless.record import Record
+from nearlossless.verdicts import Outcome
 
 STACK = {"torch": "2.13.0"}
 HERE = {"NVIDIA H20"}
@@ -56,7 +57,7 @@ def test_last_verdict_counts(night: Night) -> None:
     """A gate that was inconclusive and then passed is known."""
     later = night(1)
     for verdict in later.subjects[0].verdicts:
-        verdict.outcome = "PASS"
+        verdict.outcome = Outcome.PASS
     assert needs([entry(night(0)), entry(later)], STACK, HERE)[key("quality")].known is Known.JUDGED
 
 
@@ -64,7 +65,7 @@ def test_gate_that_a_budget_did_not_reach_was_not_judged(night: Night) -> None:
     """That verdict is about the budget, not about the gate."""
     record = night(0)
     for verdict in record.subjects[0].verdicts:
-        verdict.outcome, verdict.reason = "INCONCLUSIVE", f"BudgetEnded: {BUDGET_ENDED}: tier 'pr'"
+        verdict.outcome, verdict.reason = Outcome.INCONCLUSIVE, f"BudgetEnded: {BUDGET_ENDED}: tier 'pr'"
     assert needs([entry(record)], STACK, HERE) == {}
 
 

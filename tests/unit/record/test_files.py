@@ -18,6 +18,7 @@ from nearlossless.report.beside import UNCHANGED, beside
 from nearlossless.report.markdown import LONGEST_SUMMARY, render_markdown
 from nearlossless.runs import provenance
 from nearlossless.runs.run import ReportInUse, Run
+from nearlossless.verdicts import Outcome
 
 ROOT = Path(__file__).parents[3]
 PUBLISHED = ROOT / "docs" / "record.schema.json"
@@ -174,9 +175,9 @@ def test_bounded_summary_keeps_the_red_ones(full_record: Record) -> None:
     """Of a thousand green subjects and a red one, the red one stands first."""
     record = large(full_record, 1000, 1)
     for subject in record.subjects:
-        subject.verdicts = [v.model_copy(update={"outcome": "PASS"}) for v in subject.verdicts]
+        subject.verdicts = [v.model_copy(update={"outcome": Outcome.PASS}) for v in subject.verdicts]
     last = record.subjects[-1].verdicts[0] = (
-        record.subjects[-1].verdicts[0].model_copy(update={"outcome": "REGRESSION"})
+        record.subjects[-1].verdicts[0].model_copy(update={"outcome": Outcome.REGRESSION})
     )
     first = next(line for line in render_markdown(record).splitlines() if line.startswith("| 🔴"))
     assert last.gate in first
@@ -213,7 +214,7 @@ def second(record: Record) -> Record:
     subject = other.subjects[0]
     assert subject.fingerprint is not None
     other.started, subject.speeds.compiled_s = "2025-01-02T00:00:00+00:00", [1.4, 1.42, 1.38]
-    subject.verdicts[0].outcome = "REGRESSION"
+    subject.verdicts[0].outcome = Outcome.REGRESSION
     subject.fingerprint = subject.fingerprint.model_copy(update={"stack": {"torch": "2.14.0"}})
     return other
 
@@ -287,6 +288,15 @@ def test_report_is_written_again(two: list[str], tmp_path: Path) -> None:
     done = CliRunner().invoke(app, ["report", two[0], "--report-dir", str(tmp_path / "out")])
     assert done.exit_code == 2
     assert "schema_version is 0" in done.output
+
+
+def test_unknown_outcome_is_an_error(two: list[str]) -> None:
+    """A record with an outcome that is none ends the command with the field's name and exit code 2, not in a crash."""
+    path = Path(two[0]) / RECORD_FILE
+    path.write_text(path.read_text(encoding="utf-8").replace('"REGRESSION"', '"FOO"'), encoding="utf-8")
+    done = CliRunner().invoke(app, ["report", two[0]])
+    assert done.exit_code == 2, done.output
+    assert "verdicts.1.outcome" in done.output
 
 
 def test_unwritable_folder_loses_nothing(two: list[str]) -> None:

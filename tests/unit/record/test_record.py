@@ -2,11 +2,13 @@
 
 import json
 import math
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+import nearlossless.record
 from nearlossless.record import RECORD_FILE, Record, RecordError, now, read_record, write_record
 
 
@@ -104,6 +106,29 @@ def test_truncated_file_is_a_record_error(full_record: Record, tmp_path: Path) -
     path = write_record(full_record, tmp_path)
     path.write_bytes(path.read_bytes()[:-10])
     with pytest.raises(RecordError):
+        read_record(path)
+
+
+@pytest.mark.parametrize("part", ["verdict", "check"])
+def test_word_that_is_no_outcome_is_refused(full_record: Record, tmp_path: Path, part: str) -> None:
+    """A record that somebody wrote by hand cannot pass by a word of its own; the error names the field."""
+    path = write_record(full_record, tmp_path)
+    content = json.loads(path.read_text(encoding="utf-8"))
+    verdict = content["subjects"][0]["verdicts"][0]
+    (verdict if part == "verdict" else verdict["checks"][0])["outcome"] = "FINE"
+    path.write_text(json.dumps(content), encoding="utf-8")
+    where = r"subjects\.0\.verdicts\.0\." + ("checks\\.0\\." if part == "check" else "") + "outcome"
+    with pytest.raises(RecordError, match=where):
+        read_record(path)
+
+
+@pytest.mark.parametrize("beyond", [0, 1])
+def test_size_is_limited(full_record: Record, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, beyond: int) -> None:
+    """A record of the largest size is read, and one byte more is refused without being parsed."""
+    path = write_record(full_record, tmp_path)
+    limit = path.stat().st_size - beyond
+    monkeypatch.setattr(nearlossless.record, "LARGEST_RECORD", limit)
+    with pytest.raises(RecordError, match=f"is larger than {limit} bytes") if beyond else nullcontext():
         read_record(path)
 
 

@@ -36,12 +36,13 @@ from nearlossless.report.trends import trend
 from nearlossless.report.verdict_list import glance, listed, tally
 from nearlossless.sequential import confidence_sequence
 from nearlossless.speed.latencies import PairedLatencies, log_ratios
+from nearlossless.verdicts import Outcome
 
 MIB = 1024**2
 START = datetime(2025, 1, 1, tzinfo=UTC)
 
 
-def run(record: Record, days: int, *, torch: str = "2.13.0", outcome: str = "PASS") -> Record:
+def run(record: Record, days: int, *, torch: str = "2.13.0", outcome: Outcome = Outcome.PASS) -> Record:
     """A copy of a record: another day, another torch, and every verdict the same."""
     other = record.model_copy(deep=True)
     other.started = (START + timedelta(days=days)).isoformat(timespec="seconds")
@@ -78,7 +79,7 @@ def test_only_passing_is_green(full_record: Record, outcomes: list[str], green: 
     """A run is green if something passed and nothing did anything else than pass or not apply."""
     subject = full_record.subjects[0]
     subject.verdicts = [
-        verdict.model_copy(update={"outcome": outcome})
+        verdict.model_copy(update={"outcome": Outcome(outcome)})
         for verdict, outcome in zip(subject.verdicts, outcomes, strict=False)
     ]
     assert is_green(full_record, subject) is green
@@ -108,11 +109,11 @@ def test_failure_that_no_verdict_tells_is_not_green(
 
 def test_newest_green_run_is_compared(full_record: Record) -> None:
     """Of a history with red and later runs the newest green one before this run is taken, and the changes are told."""
-    now = run(full_record, 9, torch="2.14.0", outcome="REGRESSION")
+    now = run(full_record, 9, torch="2.14.0", outcome=Outcome.REGRESSION)
     now.commit, now.variables = "bbb", {"TORCH_LOGS": "all"}
     good = run(full_record, 5, torch="2.12.0")
     good.commit, good.variables = "aaa", {}
-    history = entries(run(full_record, 1), good, run(full_record, 7, outcome="REGRESSION"), run(full_record, 11))
+    history = entries(run(full_record, 1), good, run(full_record, 7, outcome=Outcome.REGRESSION), run(full_record, 11))
     since = since_green(now, now.subjects[0], last_greens(now, history), None)
     assert since is not None
     assert (since.started, since.source) == (good.started, "history")
@@ -202,7 +203,7 @@ def test_reddest_recipe_comes_first_at_a_glance(full_record: Record) -> None:
         subject = record.subjects[0].model_copy(deep=True, update={"recipe": recipe})
         subject.verdicts = subject.verdicts[:1] if recipe == "green" else subject.verdicts if recipe == "redder" else []
         record.subjects.append(subject)
-    record.subjects[2].verdicts[0].outcome = "REGRESSION"
+    record.subjects[2].verdicts[0].outcome = Outcome.REGRESSION
     rows = glance(record, listed(record)).rows
     assert [(title.split(" / ")[1], anchor) for title, anchor, _ in rows] == [
         ("redder", "subject-2"),
