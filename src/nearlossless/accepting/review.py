@@ -10,6 +10,7 @@ from nearlossless.accepting.offers import Offer, accept, find_offers
 from nearlossless.baselines.candidates import remove_candidates
 from nearlossless.baselines.expected import CANDIDATES
 from nearlossless.report.approval import approval_table, compare, write_approval_page
+from nearlossless.report.console import printable
 
 Say = Callable[[str], None]
 
@@ -39,7 +40,7 @@ def review(report: Path, baselines: Path, wishes: Wishes, say: Say, *, colour: b
     with only_approval(baselines) if wishes.reason is not None else nullcontext():
         offers = find_offers(report, baselines)
         for offer in offers:
-            _show_offer(offer, wishes.reason or "...", say)
+            _show_offer(offer, wishes.reason or "...", lambda text: say(printable(text)))
         is_about_figures = (
             any(offer.can_be_written(tighten=True) for offer in offers) and not (report / CANDIDATES).exists()
         )

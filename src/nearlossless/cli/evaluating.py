@@ -51,6 +51,7 @@ def evaluate(
     from nearlossless.measuring import BaselineError
     from nearlossless.pipelines.compiling import BaselineChanged
     from nearlossless.progress import Progress
+    from nearlossless.report.console import printable
     from nearlossless.report.evaluation import render_evaluation
     from nearlossless.verdicts import EXIT_REGRESSION, EXIT_UNDECIDED, Outcome, exit_code
 
@@ -75,7 +76,7 @@ def evaluate(
     except (CaseError, BackendUnavailable, BaselineError, BaselineChanged, OSError, ValueError) as error:
         raise fail(error) from None
     except BackendError as error:
-        typer.secho(f"{Outcome.REGRESSION}: {error}", fg="red", err=True)
+        typer.secho(printable(f"{Outcome.REGRESSION}: {error}"), fg="red", err=True)
         raise typer.Exit(EXIT_REGRESSION) from None
     except KeyboardInterrupt:
         typer.echo("stopped; what is finished is kept, and the same command goes on from there", err=True)

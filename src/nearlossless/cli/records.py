@@ -111,6 +111,7 @@ def merge(
     from nearlossless.history.store import append
     from nearlossless.record import RecordError
     from nearlossless.report import write_reports
+    from nearlossless.report.console import printable
     from nearlossless.runs.merging import MergeError, merge_reports
 
     try:
@@ -123,7 +124,7 @@ def merge(
     for path in kept:
         typer.echo(f"history: {path}")
     for lack in merged.lacks:
-        typer.secho(lack, fg="red", err=True)
+        typer.secho(printable(lack), fg="red", err=True)
     raise typer.Exit(merged.exit_status or 0)
 
 

@@ -59,13 +59,13 @@ def _kept(session: pytest.Session, run: Run) -> str:
 
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
     """The table of each subject and a line for every verdict."""
-    from nearlossless.report.console import print_summary
+    from nearlossless.report.console import print_summary, printable
 
     run = config.stash[RUN]
     for trouble in (*config.stash[TROUBLES], *filter(None, [config.stash.get(REFUSED, None)])):
         terminalreporter.write_line(f"ERROR: {trouble}", red=True)
     for reason in config.stash.get(LEFT_OUT, []):
-        terminalreporter.write_line(f"history: left out: {reason}")
+        terminalreporter.write_line(printable(f"history: left out: {reason}"))
     if not run.subjects:
         return
     terminalreporter.section("nearlossless")

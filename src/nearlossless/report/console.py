@@ -58,7 +58,7 @@ def render_cells(headings: Sequence[str], rows: Sequence[Sequence[str]], *, titl
 
 
 def printable(text: str) -> str:
-    """Without control characters: a reason may quote what another program printed."""
+    """Without control characters: records are strangers', and reasons quote prompts and what programs printed."""
     return "".join(character for character in text if character.isprintable() or character == "\n")
 
 
@@ -66,7 +66,7 @@ def _table(headings: Sequence[str], rows: Sequence[Sequence[str]], title: str) -
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(title=Text(title) if title else None, title_justify="left")
+    table = Table(title=Text(printable(title)) if title else None, title_justify="left")
     for number, heading in enumerate(headings):
         table.add_column(heading, justify="left" if number == 0 else "right")
     for cells in rows:
@@ -93,7 +93,7 @@ def _print_subject(console: "Console", subject: SubjectRecord) -> None:
     hardware = subject.fingerprint.picture.hardware if subject.fingerprint else subject.device
     title = f"{subject.title} ({hardware})"
     rows = [row for row in performance_rows(subject) if row.is_measured]
-    console.print(Text(title, style="italic"), soft_wrap=True)  # a table would break it at its own width
+    console.print(Text(printable(title), style="italic"), soft_wrap=True)  # a table would break it at its own width
     if rows:
         console.print(_table(HEADINGS, [row.cells() for row in rows], ""))
     if starts := start_rows(subject):
@@ -108,7 +108,7 @@ def _print_subject(console: "Console", subject: SubjectRecord) -> None:
             console.print(Text(printable(told)), soft_wrap=True)
     for verdict in subject.verdicts:
         line = Text(f"{verdict.outcome:<14} ", style=_STYLES[verdict.outcome])
-        line.append(f"{verdict.gate}: {printable(verdict.reason)}".replace("\n", "\n" + " " * 15), style="default")
+        line.append(printable(f"{verdict.gate}: {verdict.reason}").replace("\n", "\n" + " " * 15), style="default")
         console.print(line, soft_wrap=True)
     for waiver in subject.unneeded_waivers:
         console.print(Text(printable(waiver.not_needed)), soft_wrap=True)

@@ -8,7 +8,7 @@ from typing import Any
 from nearlossless.atomic import write_text
 from nearlossless.evaluation.judging import CLIP_DROP, MOST_DROP, SHARE_OFF, distance_title
 from nearlossless.evaluation.record import PAGE_FILE, EvaluationRecord, Mean
-from nearlossless.report.console import render_cells
+from nearlossless.report.console import printable, render_cells
 from nearlossless.report.templating import inlined, template
 from nearlossless.report.thumbnails import thumbnails
 
@@ -75,7 +75,7 @@ def render_evaluation(record: EvaluationRecord, *, colour: bool) -> str:
     tables = [render_cells(HEADINGS, figure_rows(record), title=subject, colour=colour)]
     if rows:
         tables.append(render_cells(headings, rows, title="", colour=colour))
-    return "\n".join([*tables, f"{record.verdict.outcome} {record.verdict.gate}: {record.verdict.reason}"])
+    return "\n".join([*tables, printable(f"{record.verdict.outcome} {record.verdict.gate}: {record.verdict.reason}")])
 
 
 def drawn(record: EvaluationRecord) -> str:

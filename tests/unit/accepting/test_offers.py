@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 
 from nearlossless.accepting.approval import ApprovalError
 from nearlossless.accepting.offers import Offer, accept, find_offers
+from nearlossless.accepting.review import Wishes, review
 from nearlossless.cases.case import CaseError
 from nearlossless.cases.files import load_case
 from nearlossless.cli import app
@@ -343,6 +344,17 @@ def test_known_regression_is_no_threshold_either(desk: Desk, outcome: Outcome) -
     with pytest.raises(ApprovalError, match=f"ended in {outcome}"):
         accept(desk.offers()[0], desk.baselines, "first night")
     assert desk.is_untouched()
+
+
+def test_offers_do_not_steer_the_terminal(desk: Desk) -> None:
+    """The name of a gate comes from the report's record: escape codes in it are left out."""
+    desk.subject.verdicts[0].gate, desk.subject.verdicts[0].outcome = "\x1b[2Jgate", Outcome.REGRESSION
+    desk.save()
+    told: list[str] = []
+    with pytest.raises(ApprovalError, match="no candidates here"):
+        review(desk.report, desk.baselines, Wishes(reason=None), told.append)
+    assert "nothing can be taken over, [2Jgate ended in REGRESSION" in told[-1]
+    assert "\x1b" not in "".join(told)
 
 
 def kept_and_loosened(desk: Desk) -> None:

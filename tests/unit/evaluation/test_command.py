@@ -18,8 +18,9 @@ pytest.importorskip("pyarrow")
 pytest.importorskip("matplotlib")
 from typer.testing import CliRunner
 
+from nearlossless.backends import BackendError
 from nearlossless.cli import app
-from nearlossless.evaluation import evaluating
+from nearlossless.evaluation import command, evaluating
 from nearlossless.evaluation.store import results_in
 
 ROOT = Path(__file__).parents[3]
@@ -149,6 +150,18 @@ def test_options_that_fit_nothing_are_refused(run: Any, options: tuple[str, ...]
     code, output, _ = run("same", *options)
     assert code == 2
     assert told in output
+
+
+def test_backend_does_not_steer_the_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a backend said as it failed is shown without its escape codes, and is a regression."""
+
+    def failing(*_: object) -> None:
+        raise BackendError("\x1b[2Jno such kernel")
+
+    monkeypatch.setattr(command, "run", failing)
+    told = CliRunner().invoke(app, ["evaluate", "--recipe", "same"], color=True)
+    assert told.exit_code == 1
+    assert "REGRESSION: [2Jno such kernel" in told.stderr
 
 
 def test_unknown_recipe_is_named(run: Any) -> None:

@@ -14,7 +14,7 @@ from nearlossless.evaluation.identity import RunIdentity
 from nearlossless.evaluation.record import EvaluationRecord, Mean, PaceRecord, WorstPrompt
 from nearlossless.evaluation.results import Drawn
 from nearlossless.record.verdicts import VerdictRecord
-from nearlossless.report.evaluation import figure_rows, notes, write_evaluation_page
+from nearlossless.report.evaluation import figure_rows, notes, render_evaluation, write_evaluation_page
 
 pytest.importorskip("pyarrow")
 pytest.importorskip("matplotlib")
@@ -81,6 +81,15 @@ def test_figures_stand_beside_what_is_required() -> None:
         ("KID", "0.25", "<= 0.1", ""),
         ("baseline reference KID", "0.5", "", ""),
     ]
+
+
+def test_prompts_do_not_steer_the_terminal() -> None:
+    """Escape codes of a prompt that a reason quotes, and those of a name, are left out of what is printed."""
+    evil = "\x1b[2Jred\x1b]0;title\x07"
+    verdict = VerdictRecord(gate="evaluation", outcome="REGRESSION", reason=f"prompt of '{evil}' line 1", test="t")
+    text = render_evaluation(record(recipe=evil, verdict=verdict), colour=False)
+    assert text.count("[2Jred") == 2
+    assert "\x1b" not in text
 
 
 def test_notes_tell_what_off_means() -> None:

@@ -246,7 +246,7 @@ def test_two_recipes_are_compared(full_record: Record) -> None:
 @pytest.fixture
 def two(full_record: Record, tmp_path: Path) -> list[str]:
     """The report folders of two runs."""
-    full_record.command = EVIL
+    full_record.command = full_record.subjects[0].case = EVIL
     folders = [tmp_path / name for name in ("old", "new")]
     for folder, record in zip(folders, (full_record, second(full_record)), strict=True):
         write_record(record, folder)
@@ -255,7 +255,7 @@ def two(full_record: Record, tmp_path: Path) -> list[str]:
 
 def test_report_prints_two_records(two: list[str], tmp_path: Path) -> None:
     """The command prints the tables and writes the page, in which a command is no markup."""
-    done = CliRunner().invoke(app, ["report", *two, "--report-dir", str(tmp_path / "out")])
+    done = CliRunner().invoke(app, ["report", *two, "--report-dir", str(tmp_path / "out")], color=True)
     assert done.exit_code == 0, done.output
     assert "torch: 2.13.0 -> 2.14.0" in done.output
     page = (tmp_path / "out" / "beside.html").read_text(encoding="utf-8")
@@ -297,6 +297,17 @@ def test_unknown_outcome_is_an_error(two: list[str]) -> None:
     done = CliRunner().invoke(app, ["report", two[0]])
     assert done.exit_code == 2, done.output
     assert "verdicts.1.outcome" in done.output
+
+
+def test_error_does_not_steer_the_terminal(two: list[str]) -> None:
+    """What a message quotes of a stranger's file, a key with escape codes here, is shown without them."""
+    path = Path(two[0]) / RECORD_FILE
+    path.write_text(path.read_text(encoding="utf-8").replace("{", '{"\\u001b[2Jx": 1, ', 1), encoding="utf-8")
+    done = CliRunner().invoke(app, ["report", two[0]], color=True)
+    assert done.exit_code == 2
+    assert done.stderr.startswith("\x1b[31merror: ")  # red, so that nothing was stripped on the way here
+    assert "[2Jx" in done.stderr
+    assert "\x1b[2J" not in done.stderr
 
 
 def test_unwritable_folder_loses_nothing(two: list[str]) -> None:

@@ -235,9 +235,30 @@ def test_forced_colour_does_not_reach_plain_logs(full_record: Record, monkeypatc
     assert ESCAPE not in plain_console(full_record)
 
 
-def test_console_strips_escape_codes_of_others(full_record: Record) -> None:
-    """Escape codes in a reason, for example from a coloured traceback, do not reach the terminal."""
-    assert ESCAPE not in plain_console(with_reason(full_record, "\x1b[31mred\x1b[0m \x1b]0;title\x07"))
+@pytest.mark.parametrize("part", ["case", "hardware", "gate", "reason"])
+def test_console_strips_escape_codes_of_others(full_record: Record, part: str) -> None:
+    """Escape codes of a stranger's record, or in a reason from a coloured traceback, do not reach the terminal."""
+    subject, evil = full_record.subjects[0], "\x1b[2Jred\x1b[0m \x1b]0;title\x07"
+    assert subject.fingerprint is not None
+    if part == "case":
+        subject.case = evil
+    elif part == "hardware":
+        picture = subject.fingerprint.picture.model_copy(update={"hardware": evil})
+        timing = subject.fingerprint.timing.model_copy(update={"picture": picture})
+        subject.fingerprint = subject.fingerprint.model_copy(update={"timing": timing})
+    else:
+        setattr(subject.verdicts[0], part, evil)
+    plain = plain_console(full_record)
+    assert "[2Jred" in plain
+    assert ESCAPE not in plain
+    assert "\x1b[2J" not in render_console(full_record, width=100, colour=True)
+
+
+def test_table_strips_escape_codes_of_its_title() -> None:
+    """A title is a case's, a recipe's or a machine's name, which a record tells."""
+    table = render_table([], title="mini\x1b[2J", colour=False)
+    assert "mini[2J" in table
+    assert ESCAPE not in table
 
 
 def test_console_takes_brackets_for_text(full_record: Record) -> None:

@@ -215,6 +215,18 @@ def test_command_tells_what_is_missing(make_part: MakePart, tmp_path: Path) -> N
     assert "shard 2/2 is missing" in done.output
 
 
+def test_lack_does_not_steer_the_terminal(make_part: MakePart, tmp_path: Path) -> None:
+    """What a part says it lacks is shown without its escape codes."""
+    part = make_part(1, of=1)
+    part.record.lacks = ["\x1b[2Jshard"]
+    write_record(part.record, part.source)
+    command = ["merge", str(part.source), "--report-dir", str(tmp_path / "merged")]
+    done = CliRunner().invoke(app, command, color=True)
+    assert done.exit_code == EXIT_UNDECIDED, done.output
+    assert "[2Jshard" in done.stderr
+    assert "\x1b[2J" not in done.stderr
+
+
 def test_command_refuses_a_damaged_record(make_part: MakePart, tmp_path: Path) -> None:
     """A damaged part is named, and nothing is written."""
     part = make_part(1)
