@@ -54,7 +54,7 @@ def evaluate(
             fingerprint = engine.start()
             store.confirm(fingerprint.picture.model_dump(mode="json"), fingerprint.stack)
             judge = new_judge(wanted.subject, fingerprint, len(prepared.prompts))
-            pace = draw_missing(engine, store, prepared.prompts.prompts, judge, progress, stop_early=wanted.stop_early)
+            pace = draw_missing(engine, store, prepared.prompts, judge, progress, stop_early=wanted.stop_early)
             progress.say("evaluation: distances between sets")
             found = _measured_distances(store, judge.count, prepared.reference)
             verdict = judge.verdict(found)

@@ -34,7 +34,7 @@ def columns(results: Iterable[PromptResult]) -> dict[str, np.ndarray]:
         for name, (_, read) in FIGURES.items():
             value = read(result)
             found[name].append(math.nan if value is None else value)
-    return {name: np.array(values) for name, values in found.items()}
+    return {name: np.frombuffer(values) for name, values in found.items()}
 
 
 def quantiles(found: dict[str, np.ndarray]) -> dict[str, dict[str, float]]:

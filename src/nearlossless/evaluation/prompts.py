@@ -3,6 +3,7 @@
 import csv
 import hashlib
 import json
+import sqlite3
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,16 +29,59 @@ class Prompt:
     seed: int
 
 
-@dataclass(frozen=True, slots=True)
 class PromptSet:
-    """All prompts in the order of drawing."""
+    """
+    All prompts, in the order of drawing when iterated over, as often as one likes.
 
-    source: str
-    sha256: str
-    prompts: tuple[Prompt, ...]
+    They lie in a temporary database on disk, so that no list of theirs grows with their number.
+    """
+
+    def __init__(self, source: str) -> None:
+        self.source, self.sha256 = source, ""
+        self._count = 0
+        self._rows = sqlite3.connect("")  # gone with this process
+        self._rows.executescript(
+            "PRAGMA journal_mode = OFF;"
+            "CREATE TABLE prompts (place BLOB, line INTEGER, text TEXT, seed INTEGER, PRIMARY KEY (place, line))"
+            " WITHOUT ROWID;"
+            "CREATE TABLE seen (key BLOB PRIMARY KEY, line INTEGER) WITHOUT ROWID;"
+        )
+
+    def fill(self, rows: "Iterable[tuple[bytes, int, str, int]]") -> None:
+        """
+        Take key, line, text and seed of each prompt, in the order of the file.
+
+        Raises:
+            CaseError: There is none, or two have the same key.
+        """
+        digest = hashlib.sha256()
+        for key, *row in rows:
+            line, text, seed = row
+            digest.update(json.dumps(row).encode())
+            place = hashlib.sha256(json.dumps([text, seed]).encode()).digest()
+            try:
+                self._rows.execute("INSERT INTO seen VALUES (?, ?)", (key, line))
+            except sqlite3.IntegrityError:
+                ((former,),) = self._rows.execute("SELECT line FROM seen WHERE key = ?", (key,))
+                raise CaseError(
+                    f"{self.source}, line {line}: the same prompt stands in line {former}:"
+                    " give each its own 'seed' or 'id', or remove one"
+                ) from None
+            self._rows.execute("INSERT INTO prompts VALUES (?, ?, ?, ?)", (place, *row))
+            self._count += 1
+        if not self._count:
+            raise CaseError(f"{self.source}: has no prompt")
+        self._rows.execute("DROP TABLE seen")
+        self._rows.commit()
+        self.sha256 = digest.hexdigest()
 
     def __len__(self) -> int:
-        return len(self.prompts)
+        return self._count
+
+    def __iter__(self) -> Iterator[Prompt]:
+        found = self._rows.execute("SELECT line, text, seed FROM prompts ORDER BY place, line")
+        for number, (line, text, seed) in enumerate(found):
+            yield Prompt(number, line, text, seed)
 
 
 def read_prompts(source: str, *, first_seed: int) -> PromptSet:
@@ -64,7 +108,9 @@ def read_prompts(source: str, *, first_seed: int) -> PromptSet:
         )
     else:
         rows = _rows(Path(source))
-    return _ordered(source, _checked(source, rows, first_seed))
+    prompts = PromptSet(source)
+    prompts.fill(_checked(source, rows, first_seed))
+    return prompts
 
 
 def _rows(path: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:
@@ -117,13 +163,12 @@ def _tab_rows(path: Path, lines: Iterable[str]) -> Iterator[tuple[int, Mapping[s
 
 def _checked(
     source: str, rows: Iterable[tuple[int, Mapping[str, Any]]], first_seed: int
-) -> Iterator[tuple[int, str, int]]:
+) -> Iterator[tuple[bytes, int, str, int]]:
     """
-    Line, text and seed of each prompt; the same one twice is an error.
+    Key, line, text and seed of each prompt; no two prompts have the same key.
 
     Lists of captions of many pictures hold the same words more than once (MLPerf's 28 times), told apart by their `id`.
     """
-    seen: dict[bytes, int] = {}
     for place, (line, row) in enumerate(rows):
         where = f"{source}, line {line}"
         text = next((row[name] for name in TEXT_COLUMNS if name in row), None)
@@ -137,12 +182,7 @@ def _checked(
             raise CaseError(f"{where}: the prompt is not UTF-8: it holds half of a character, a lone surrogate")
         own_seed = _seed(row.get("seed"), where)
         key = hashlib.sha256(json.dumps([own_seed, row.get("id"), text]).encode()).digest()
-        if key in seen:
-            raise CaseError(
-                f"{where}: the same prompt stands in line {seen[key]}: give each its own 'seed' or 'id', or remove one"
-            )
-        seen[key] = line
-        yield line, text, (first_seed + place) % _MOST_SEED if own_seed is None else own_seed
+        yield key, line, text, (first_seed + place) % _MOST_SEED if own_seed is None else own_seed
 
 
 def _seed(value: Any, where: str) -> int | None:
@@ -155,15 +195,3 @@ def _seed(value: Any, where: str) -> int | None:
     if not 0 <= seed < _MOST_SEED or isinstance(value, bool | float):
         raise CaseError(f"{where}: a seed is a whole number from 0 to 2^63 - 1, not {value!r}")
     return seed
-
-
-def _ordered(source: str, found: Iterable[tuple[int, str, int]]) -> PromptSet:
-    rows = list(found)
-    if not rows:
-        raise CaseError(f"{source}: has no prompt")
-    digest = hashlib.sha256()
-    for row in rows:
-        digest.update(json.dumps(row).encode())
-    rows.sort(key=lambda row: hashlib.sha256(json.dumps(row[1:]).encode()).digest())
-    prompts = tuple(Prompt(number, line, text, seed) for number, (line, text, seed) in enumerate(rows))
-    return PromptSet(source=source, sha256=digest.hexdigest(), prompts=prompts)

@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Callable
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -150,7 +151,7 @@ def measure_calibration(prompts: int, orders: int) -> dict[str, Any]:
     """Draw the miniature's captions under each change, and judge them in many orders."""
     case = calibration_case()
     pairs, results = drawers(case), {name: list[PromptResult]() for name in CHANGES}
-    chosen: tuple[Prompt, ...] = read_prompts(HELD_OUT, first_seed=0).prompts[:prompts]
+    chosen: tuple[Prompt, ...] = tuple(islice(read_prompts(HELD_OUT, first_seed=0), prompts))
     for prompt in chosen:
         for name, drawer in pairs.items():
             results[name].append(drawer.draw(prompt, (-np.inf, 0)).result)

@@ -143,7 +143,7 @@ def _measure_pairs(options: Options, folder: Path) -> Pairs:
         bare.append(_between(start, _now()))
 
     def given() -> Iterator[Prompt]:
-        for number, prompt in enumerate(prepared.prompts.prompts):
+        for number, prompt in enumerate(prepared.prompts):
             if number % 2:
                 draw_bare(prompt)
             start = _now()

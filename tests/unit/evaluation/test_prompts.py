@@ -1,5 +1,6 @@
 """Lists of prompts: two formats, one order, and every mistake named with its line."""
 
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -20,21 +21,21 @@ def read(tmp_path: Path, content: str | bytes, name: str = "p.jsonl") -> PromptS
 def test_json_lines_give_text_seed_and_line(tmp_path: Path) -> None:
     """A prompt has its own seed, or the first one and its place in the file; blank lines do not count."""
     found = read(tmp_path, '{"prompt": "a"}\n\n{"caption": "b", "seed": 7}\n{"prompt": "c"}\n')
-    assert {(p.line, p.text, p.seed) for p in found.prompts} == {(1, "a", 100), (3, "b", 7), (4, "c", 102)}
-    assert [p.number for p in found.prompts] == [0, 1, 2]
+    assert {(p.line, p.text, p.seed) for p in found} == {(1, "a", 100), (3, "b", 7), (4, "c", 102)}
+    assert [p.number for p in found] == [0, 1, 2]
 
 
 def test_mlperf_captions_are_read(tmp_path: Path) -> None:
     """The tab-separated captions of MLPerf's text-to-image benchmark, quotes and all."""
     text = 'id\timage_id\tcaption\theight\twidth\n5\t9\tA dog.\t10\t20\n6\t9\t"A ""big"" cat"\t10\t20\n'
     found = read(tmp_path, text, "captions.tsv")
-    assert {p.text for p in found.prompts} == {"A dog.", 'A "big" cat'}
+    assert {p.text for p in found} == {"A dog.", 'A "big" cat'}
 
 
 def test_mlperf_captions_of_two_pictures_may_be_the_same_words(tmp_path: Path) -> None:
     """MLPerf's list holds 28 captions twice, of other ids: each is drawn, from other initial latents."""
     text = "id\timage_id\tcaption\n5\t9\tA man on a surfboard.\n6\t8\tA man on a surfboard.\n"
-    assert {p.seed for p in read(tmp_path, text, "captions.tsv").prompts} == {100, 101}
+    assert {p.seed for p in read(tmp_path, text, "captions.tsv")} == {100, 101}
     with pytest.raises(CaseError, match="line 3: the same prompt stands in line 2"):
         read(tmp_path, text.replace("6\t8", "5\t9"), "captions.tsv")
 
@@ -43,10 +44,35 @@ def test_order_of_drawing_is_not_that_of_the_file(tmp_path: Path) -> None:
     """Any prefix of a file sorted by kind is a sample of all kinds, and always the same one."""
     lines = [f'{{"prompt": "{kind} {number}", "seed": 1}}\n' for kind in "ab" for number in range(200)]
     found = read(tmp_path, "".join(lines))
-    kinds = [p.text[0] for p in found.prompts]
+    kinds = [p.text[0] for p in found]
     assert 70 <= kinds[:200].count("a") <= 130
     np.random.default_rng(3).shuffle(lines)
-    assert [p.text for p in read(tmp_path, "".join(lines)).prompts] == [p.text for p in found.prompts]
+    assert [p.text for p in read(tmp_path, "".join(lines))] == [p.text for p in found]
+
+
+def test_prompts_can_be_gone_through_again_meanwhile(tmp_path: Path) -> None:
+    """Each time all are given in the same order, also while somebody is in the middle of them."""
+    found = read(tmp_path, "".join(f'{{"prompt": "{number}"}}\n' for number in range(10)))
+    started = iter(found)
+    first = next(started)
+    again = list(found)
+    assert [first, *started] == again
+    assert len(found) == len(again) == 10
+
+
+def test_prompts_take_no_memory(tmp_path: Path) -> None:
+    """20,000 prompts, 3 MB of text, grow Python's own memory by less than a tenth of that."""
+    path = tmp_path / "p.jsonl"
+    path.write_text("".join(f'{{"prompt": "{number} {"x" * 150}"}}\n' for number in range(20_000)), encoding="utf-8")
+    tracemalloc.start()
+    try:
+        found = read_prompts(str(path), first_seed=0)
+        count = sum(1 for _ in found)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert count == 20_000
+    assert peak < 300_000
 
 
 def test_hash_tells_one_changed_letter(tmp_path: Path) -> None:
@@ -58,9 +84,9 @@ def test_hash_tells_one_changed_letter(tmp_path: Path) -> None:
 def test_miniature_brings_a_thousand_captions() -> None:
     """They are all different, none was trained on, and they are the same at each call."""
     found = read_prompts(HELD_OUT, first_seed=0)
-    assert len({p.text for p in found.prompts}) == len(found) == 1000
-    assert all(is_held_out(p.text) for p in found.prompts)
-    assert found == read_prompts(HELD_OUT, first_seed=0)
+    assert len({p.text for p in found}) == len(found) == 1000
+    assert all(is_held_out(p.text) for p in found)
+    assert list(found) == list(read_prompts(HELD_OUT, first_seed=0))
 
 
 def test_as_long_as_a_case_allows(tmp_path: Path) -> None:
