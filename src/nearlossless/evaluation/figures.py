@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 
@@ -84,7 +84,7 @@ _COLUMNS = ("baseline_features", "compiled_features", "baseline_network", "compi
 
 
 class RowsOnDisk:
-    """Rows of a file, read when they are asked for: a map of the whole file would count as memory."""
+    """Rows of a file, read when they are asked for: pages of a map would count as memory, sixteen for each row."""
 
     def __init__(self, path: Path, size: int) -> None:
         self._path = path
@@ -94,11 +94,20 @@ class RowsOnDisk:
     def __len__(self) -> int:
         return self.shape[0]
 
-    def __getitem__(self, rows: Any) -> np.ndarray:
-        """A copy of the rows with these places."""
-        if not len(self):
-            return np.zeros(self.shape, dtype="<f2")
-        return np.array(np.memmap(self._path, dtype="<f2", mode="r", shape=self.shape)[rows])
+    def __getitem__(self, rows: slice | np.ndarray) -> np.ndarray:
+        """A copy of the rows with these places, by a slice without a step or by an array of numbers."""
+        count, size = self.shape
+        if isinstance(rows, slice):
+            start, stop, _ = rows.indices(count)
+            wanted = max(0, stop - start)
+            found = np.fromfile(self._path, dtype="<f2", count=wanted * size, offset=2 * size * start)
+            return found.reshape(wanted, size)
+        found = np.empty((len(rows), size), dtype="<f2")
+        with self._path.open("rb") as file:
+            for place, row in enumerate(rows):
+                file.seek(2 * size * int(row))
+                file.readinto(memoryview(found[place]).cast("B"))
+        return found
 
 
 def results_sha256(results: Iterable[PromptResult]) -> str:

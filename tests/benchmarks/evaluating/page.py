@@ -112,7 +112,7 @@ def _memory(found: dict[str, Any]) -> list[str]:
         "| ---: | ---: | ---: | ---: |",
         *rows,
         "",
-        f"{growth_bytes(found):.0f} bytes a prompt: six figures of each for the quantiles, and what the allocator keeps.",
+        f"{growth_bytes(found):.0f} bytes a prompt: six figures of each for quantiles, and what the allocator keeps.",
     ]
 
 
