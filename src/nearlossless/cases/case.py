@@ -149,7 +149,7 @@ class Sampling(Strict):
         1800.0, description="Until a process that starts, compiles and draws is taken for hung and killed."
     )
     leak_calls: int = Field(160, ge=40, description="Most calls that are made to see whether memory grows.")
-    leak_budget_s: Seconds = Field(60.0, description="Until they end, however few were made.")
+    leak_budget_s: Seconds = Field(60.0, description="Until they end, from their second round on.")
 
     @model_validator(mode="after")
     def _enough_pairs(self) -> Self:

@@ -38,13 +38,13 @@ def draw_rounds(
     """
     drawn, sampling = leak_batches(case.generation, all_sizes=all_sizes), case.sampling
     rounds = Rounds(drawn=tuple(f"{batch[0].width}x{batch[0].height}" for batch in drawn))
-    deadline = clock() + sampling.leak_budget_s
-
-    def is_over() -> bool:
-        return clock() >= deadline
-
     try:
         _draw(pipeline, case, drawn)  # what another size compiles or prepares once is none of the readings
+        deadline = clock() + sampling.leak_budget_s
+
+        def is_over() -> bool:
+            return clock() >= deadline
+
         with settled():
             for count in looks(sampling.leak_calls, len(drawn)):
                 while len(rounds.tensor_bytes) < count and not is_over():

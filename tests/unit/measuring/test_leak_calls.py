@@ -125,6 +125,17 @@ def test_time_limit_ends_the_calls(tiny_case: Case) -> None:
     assert host_slope_bytes(rounds) is None
 
 
+def test_compiling_for_another_size_takes_none_of_the_time(tiny_case: Case) -> None:
+    """However long the first round takes, in which another size may compile, the readings have their time."""
+    now = [0.0]
+
+    def compile_first(number: int) -> None:
+        now[0] += 1000.0 if number <= 2 else 0.1
+
+    rounds = rounds_of(tiny_case, compile_first, clock=lambda: now[0])
+    assert len(rounds.tensor_bytes) >= FIRST_LOOK
+
+
 def test_call_that_fails_leaves_what_was_read(tiny_case: Case) -> None:
     """A pipeline that fails at its eleventh call is told with its error, after the four rounds that it did draw."""
 
