@@ -3,7 +3,7 @@
 from typing import Any
 
 MOST_OVERHEAD = 0.03
-MOST_GROWTH_BYTES = 1000  # a prompt, of peak memory; its features lie on disk
+MOST_GROWTH_BYTES = 100  # a prompt, of peak memory: six figures for the quantiles; its features lie on disk
 MIB = 1024**2
 
 
@@ -112,7 +112,7 @@ def _memory(found: dict[str, Any]) -> list[str]:
         "| ---: | ---: | ---: | ---: |",
         *rows,
         "",
-        f"{growth_bytes(found):.0f} bytes a prompt: six figures of each for quantiles, and what the allocator keeps.",
+        f"{growth_bytes(found):.0f} bytes a prompt: six figures of each, for the quantiles.",
     ]
 
 
