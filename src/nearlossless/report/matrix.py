@@ -13,6 +13,7 @@ from nearlossless.report.table import (
     Row,
     performance_rows,
 )
+from nearlossless.sequential import Interval
 from nearlossless.speed.changes import Figure, phase_change, time_change
 
 
@@ -37,7 +38,7 @@ class Cell:
     compiled: str
     change: str
     interval: str = ""
-    verdict: str = ""  # `better` or `worse`, for a colour
+    verdict: str = ""  # `better` or `worse`, for a colour; empty where the interval excludes neither
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,20 +102,21 @@ def _baseline(rows: Sequence[Row]) -> str:
 
 def _cell(row: Row, subject: SubjectRecord) -> Cell:
     _, _, compiled, change = row.cells()
-    return Cell(compiled=compiled, change=change, interval=_interval(row.label, subject), verdict=_direction(row))
+    found = _interval(row.label, subject)
+    if found is None:
+        return Cell(compiled=compiled, change=change, verdict=_direction(row))
+    shown = f"[{found.low - 1:+.1%}, {found.high - 1:+.1%}]"
+    is_certain = not found.low <= 1 <= found.high
+    return Cell(compiled=compiled, change=change, interval=shown, verdict=_direction(row) if is_certain else "")
 
 
-def _interval(label: str, subject: SubjectRecord) -> str:
-    """Of the change of what is timed in pairs; empty for anything else, and in records without their sampling."""
+def _interval(label: str, subject: SubjectRecord) -> Interval | None:
+    """Of the change of what is timed in pairs; None for anything else, and in records without their sampling."""
     if subject.sampling is None:
-        return ""
+        return None
     if label == END_TO_END.label:
-        found = time_change(subject.speeds, subject.sampling)
-    elif label in _FIGURES:
-        found = phase_change(subject.speeds, _FIGURES[label], subject.sampling)
-    else:
-        found = None
-    return "" if found is None else f"[{found.low - 1:+.1%}, {found.high - 1:+.1%}]"
+        return time_change(subject.speeds, subject.sampling)
+    return phase_change(subject.speeds, _FIGURES[label], subject.sampling) if label in _FIGURES else None
 
 
 def _direction(row: Row) -> str:

@@ -273,6 +273,17 @@ def test_phases_of_pairs_have_intervals_of_their_change(full_record: Record) -> 
     assert "[-50.0%, -50.0%]" in render_html(full_record)
 
 
+@pytest.mark.parametrize(("compiled_s", "verdict"), [((0.5, 0.6), "better"), ((2.0, 2.1), "worse"), ((0.5, 1.9), "")])
+def test_change_that_may_be_none_has_no_colour(
+    full_record: Record, compiled_s: tuple[float, float], verdict: str
+) -> None:
+    """Green and red are for changes whose interval lies on one side of no change."""
+    subject = full_record.subjects[0]
+    subject.sampling, subject.speeds = Sampling(), Speeds(baseline_s=[1.0] * 12, compiled_s=[*compiled_s] * 6)
+    row = next(row for row in matrix([subject]).main if row.label == "End-to-end time")
+    assert (row.recipes[0].verdict, bool(row.recipes[0].interval)) == (verdict, True)
+
+
 def test_plots_are_of_what_was_measured(full_record: Record) -> None:
     """Each kind of sample has a plot with words; a subject that measured nothing has none."""
     pytest.importorskip("matplotlib")
