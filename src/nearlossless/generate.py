@@ -124,9 +124,8 @@ def _measure(pipeline: Any, case: Case, device: Device, request: Request) -> tup
     meter.reset()
     end_to_end_s = timed(calls, synchronize=synchronize)
     peak_bytes = meter.read().gated_bytes
-    steps_per_s = [times.steps_per_s for times in calls.times(1)]
     measured = Measured(
-        steps_per_s=steps_per_s[0] if steps_per_s else None,
+        steps_per_s=next((times.steps_per_s for times in calls.times(1)), None),
         end_to_end_s=end_to_end_s,
         peak_bytes=peak_bytes,
         first_call_s=first_call_s,

@@ -18,6 +18,7 @@ COMPILES, STALLS = "compiles after warm-up", "stalls after warm-up"
 # A first call of a size that took at least so many times as long as later ones, and so many seconds more, may have
 # compiled. On two H200 the worst of 98 first calls under torch.compile took 1.8 times as long, and 0.2 s more.
 STALL_RATIO, STALL_S = 3.0, 1.0
+UNSEEN = "Dynamo saw this backend compile nothing, at its first call neither"
 MOST_STALLS = 1  # machines stall, too, but not at one new size after the other
 MOST_TOLD = 2  # compilations of one call that the reason spells out; the record has them all
 ACCEPTING = "nearlossless approve --thresholds accepts this run's"
@@ -53,6 +54,7 @@ def judge_shapes(
         checks += _compile_checks(sizes, thresholds, counts_compiles=counts_compiles)
     checks += _speed_checks(sizes, thresholds, sampling or Sampling())
     for swap in swaps:
+        checks.append(_swap_compiles(swap, thresholds, counts_compiles=counts_compiles))
         checks += _swap_checks(swap, thresholds, is_compared=not_compared is None)
     return verdict("shapes", [*checks, *_warmup_checks(warmup)])
 
@@ -64,8 +66,8 @@ def _compile_checks(sizes: Sequence[SizeRecord], thresholds: Thresholds, *, coun
         note = "; ".join(compiled) or _cycled(sizes)
         yield at_most(COMPILES, count, thresholds.max_compiles_after_warmup, note=note)
         return
-    yield found(COMPILES, Outcome.NOT_APPLICABLE, "Dynamo saw this backend compile nothing, at its first call neither")
-    stalled = [f"{size.title}: {_stall(size)}" for size in sizes if _stall(size)]
+    yield found(COMPILES, Outcome.NOT_APPLICABLE, UNSEEN)
+    stalled = [f"{size.title}: {told}" for size in sizes if (told := _stall(size))]
     note = "; ".join(stalled[:MOST_TOLD]) or _cycled(sizes)
     yield at_most(STALLS, len(stalled), MOST_STALLS, note=note)
 
@@ -131,13 +133,20 @@ def _warmup_checks(warmup: WarmupRecord | None) -> Iterator[Check]:
         yield check
 
 
+def _swap_compiles(swap: SwapRecord, thresholds: Thresholds, *, counts_compiles: bool) -> Check:
+    of = f"LoRA {swap.lora}"
+    if not swap.compiles and not counts_compiles:
+        return found("compiles after a swap", Outcome.NOT_APPLICABLE, UNSEEN, of=of)
+    return at_most("compiles after a swap", swap.compiles, thresholds.max_compiles_after_warmup, of=of)
+
+
 def _swap_checks(swap: SwapRecord, thresholds: Thresholds, *, is_compared: bool) -> list[Check]:
     of, least = f"LoRA {swap.lora}", thresholds.live.min_ssim
-    checks = [at_most("compiles after a swap", swap.compiles, thresholds.max_compiles_after_warmup, of=of)]
     if swap.problems:
-        return [*checks, found("picture", Outcome.REGRESSION, ", ".join(swap.problems), of=of)]
+        return [found("picture", Outcome.REGRESSION, ", ".join(swap.problems), of=of)]
     if not is_compared:
-        return checks
+        return []
+    checks = []
     change = swap.baseline_change_ssim
     if least is not None and (change is None or not change < least):
         note = f"it moves the baseline's picture to SSIM {change}, not below {least:g}: no swap could be told from none"

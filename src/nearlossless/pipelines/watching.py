@@ -2,7 +2,7 @@
 
 import functools
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import Any
 
 
@@ -43,10 +43,8 @@ def watched(
     try:
         yield
     finally:
-        if vars(owner).get(method) is not watching:
-            pass
-        elif own is not None:
-            object.__setattr__(owner, method, own)
-        else:
-            with suppress(AttributeError):
+        if vars(owner).get(method) is watching:
+            if own is not None:
+                object.__setattr__(owner, method, own)
+            else:
                 object.__delattr__(owner, method)

@@ -29,7 +29,7 @@ _OUTCOMES: dict[type[BaseException], Outcome] = {
 }
 
 # How a test may end on the verdict that it has given. Whatever else it raises is told of nowhere in that verdict.
-_ENDS: dict[str, tuple[type[BaseException], ...]] = {
+_ENDS: dict[Outcome, tuple[type[BaseException], ...]] = {
     Outcome.WAIVED: (pytest.xfail.Exception,),
     Outcome.REGRESSION: (AssertionError,),
     Outcome.INCONCLUSIVE: (AssertionError,),

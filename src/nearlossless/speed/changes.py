@@ -67,9 +67,12 @@ def _hull(
 
 def _log_ratios(run: Samples, figures: Iterator[tuple[float | None, float | None]]) -> list[float]:
     """Of the pairs that count; none where one of them cannot be compared."""
+    set_aside = run.set_aside or [None] * len(run.baseline_s)
+    if not len(run.baseline_s) == len(run.compiled_s) == len(set_aside):  # a record may hold anything
+        return []
     found: list[float] = []
-    for number, (baseline, compiled) in enumerate(figures):
-        if run.set_aside and run.set_aside[number] is not None:
+    for reason, (baseline, compiled) in zip(set_aside, figures, strict=False):
+        if reason is not None:
             continue
         if baseline is None or compiled is None or not (is_latency(baseline) and is_latency(compiled)):
             return []

@@ -7,7 +7,7 @@ from tests.unit.gates.records import NO_BASELINE, outcomes_of
 
 from nearlossless.cases.thresholds import Band, Thresholds
 from nearlossless.gates import judge_shapes
-from nearlossless.record.shapes import SizeRecord, WarmupCounts, WarmupRecord
+from nearlossless.record.shapes import SizeRecord, SwapRecord, WarmupCounts, WarmupRecord
 from nearlossless.verdicts import Outcome
 
 SHAPES = Thresholds(live=Band(min_ssim=0.99))
@@ -164,3 +164,14 @@ def test_backend_whose_compiling_nothing_counts_is_held_to_its_first_calls(
 def test_count_that_moved_is_judged_whatever_was_seen_before() -> None:
     """A backend that compiles for the first time after the warm-up is told by its count."""
     assert judge_shapes([size_record(compiles=1)], SHAPES, counts_compiles=False).outcome is Outcome.REGRESSION
+
+
+@pytest.mark.parametrize(
+    ("compiles", "counts_compiles", "outcome"),
+    [(0, True, Outcome.PASS), (1, True, Outcome.REGRESSION), (0, False, Outcome.NOT_APPLICABLE)],
+)
+def test_swap_is_counted_where_compiling_is(compiles: int, counts_compiles: bool, outcome: Outcome) -> None:
+    """A swap that compiles is seen by the count, which says nothing of a backend that never moved it."""
+    swap = SwapRecord(lora="a", compiles=compiles, baseline_change_ssim=0.5, live_worst_tile_ssim=1.0)
+    verdict = judge_shapes([size_record()], SHAPES, swaps=[swap], counts_compiles=counts_compiles)
+    assert outcomes_of(verdict)["compiles after a swap"] is outcome

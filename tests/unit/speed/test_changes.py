@@ -94,8 +94,10 @@ def test_pairs_that_correlate_widen_the_interval_at_any_change() -> None:
         samples([2.0], [1.0]),
         samples([], [1.0] * 6),
         samples([2.0] * 6, [0.0] * 6),
+        samples([2.0] * 6, [1.0] * 6, set_aside=[None]),
+        samples([2.0] * 6, [1.0] * 5),
     ],
-    ids=["phases of other calls", "no phases of the baseline", "one pair", "no baseline", "no time at all"],
+    ids=["other calls", "no phases", "one pair", "no baseline", "no time", "other set aside", "unequal"],
 )
 def test_without_a_figure_for_each_pair_there_is_none(run: Samples) -> None:
     """Nothing is said where the phases are not those of the pairs, or too few."""

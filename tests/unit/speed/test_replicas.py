@@ -1,12 +1,16 @@
 """Several processes asked the same question: what they say together."""
 
+import os
 from pathlib import Path
 
 import pytest
+import torch
 
 from nearlossless.cases.case import Case, Sampling
 from nearlossless.cases.thresholds import Thresholds
 from nearlossless.gates import judge_speedup
+from nearlossless.measuring.replicas import measure_replicas
+from nearlossless.progress import Progress
 from nearlossless.record.speed import AcceptedSpeeds, Samples
 from nearlossless.runs.selection import replicated, select_subjects
 from nearlossless.sequential import Interval
@@ -167,3 +171,16 @@ def test_option_asks_for_at_least_so_many_processes(miniature_case: Case, asked:
     sampling = miniature_case.sampling.model_copy(update={"processes": 2})
     case = replicated(miniature_case.model_copy(update={"sampling": sampling}), asked)
     assert case.sampling.processes == processes
+
+
+@pytest.mark.parametrize("holds", [True, False])
+def test_further_processes_know_whether_the_session_holds_a_context(
+    holds: bool, shipped_baselines: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A session that has used the GPU before names itself to them, and no other one does."""
+    (subject, *_) = select_subjects(shipped_baselines, cases=["miniature"], recipes=["inductor"], processes=2)
+    jobs: list[PairingJob] = []
+    monkeypatch.setattr(torch.cuda, "is_initialized", lambda: holds)
+    monkeypatch.setattr("nearlossless.measuring.replicas._measured", lambda job, *_: jobs.append(job))
+    measure_replicas(subject, Progress(lambda _: None))
+    assert [job.waiting for job in jobs] == [(os.getpid(),) if holds else ()]
