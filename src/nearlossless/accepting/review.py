@@ -9,8 +9,8 @@ from nearlossless.accepting.approval import ApprovalError, Candidate, approve, f
 from nearlossless.accepting.offers import Offer, accept, find_offers
 from nearlossless.baselines.candidates import remove_candidates
 from nearlossless.baselines.expected import CANDIDATES
+from nearlossless.printable import printable
 from nearlossless.report.approval import approval_table, compare, write_approval_page
-from nearlossless.report.console import printable
 
 Say = Callable[[str], None]
 

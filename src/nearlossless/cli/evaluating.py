@@ -50,8 +50,8 @@ def evaluate(
     from nearlossless.evaluation.command import Options, run
     from nearlossless.measuring import BaselineError
     from nearlossless.pipelines.compiling import BaselineChanged
+    from nearlossless.printable import printable
     from nearlossless.progress import Progress
-    from nearlossless.report.console import printable
     from nearlossless.report.evaluation import render_evaluation
     from nearlossless.verdicts import EXIT_REGRESSION, EXIT_UNDECIDED, Outcome, exit_code
 

@@ -109,9 +109,9 @@ def merge(
 ) -> NoReturn:
     """Put the records of all shards into one. The exit code is that of the worst; a missing shard is never green."""
     from nearlossless.history.store import append
+    from nearlossless.printable import printable
     from nearlossless.record import RecordError
     from nearlossless.report import write_reports
-    from nearlossless.report.console import printable
     from nearlossless.runs.merging import MergeError, merge_reports
 
     try:

@@ -12,6 +12,7 @@ from nearlossless.cases.thresholds import Thresholds
 from nearlossless.evaluation.results import PromptResult, Status
 from nearlossless.evaluation.sampling import MeanEvidence, share_interval
 from nearlossless.gates.bands import band_checks
+from nearlossless.printable import quoted
 from nearlossless.sequential import Interval, Moments, mean_interval
 from nearlossless.verdicts import Check, Outcome, Verdict, at_least, at_most, found, verdict
 
@@ -208,7 +209,7 @@ def distance_title(name: str) -> str:
 
 
 def _named(result: PromptResult) -> str:
-    return f"{result.number} (line {result.line}, '{result.prompt}')"
+    return f"{result.number} (line {result.line}, {quoted(result.prompt)})"
 
 
 def _outcome_of(result: PromptResult) -> Outcome:

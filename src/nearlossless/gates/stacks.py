@@ -10,6 +10,7 @@ from nearlossless.gates.bands import band_checks, count_checks
 from nearlossless.gates.memory import GIB
 from nearlossless.memory.peaks import SINCE_START
 from nearlossless.metrics.figures import SSIM
+from nearlossless.printable import quoted
 from nearlossless.speed.latencies import PairedLatencies
 from nearlossless.speed.speedup import judge_pairs
 from nearlossless.stacks.results import StackComparison, StackPair, StackPicture
@@ -100,7 +101,7 @@ def judge_stack_pictures(stacks: StackComparison, thresholds: Thresholds, *, no_
 
 
 def _picture_checks(picture: StackPicture, thresholds: Thresholds) -> list[Check]:
-    of, path = f"'{picture.prompt}' seed {picture.seed}", picture.here_file
+    of, path = f"{quoted(picture.prompt)} seed {picture.seed}", picture.here_file
     if picture.tripwires:
         return [found("picture", Outcome.REGRESSION, ", ".join(picture.tripwires), of=of, path=path)]
     there, here = picture.there_clip, picture.here_clip

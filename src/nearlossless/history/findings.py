@@ -2,8 +2,9 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 
-from nearlossless.history.changes import Change, find_changes
+from nearlossless.history.changes import LEAST_RUNS, Change, find_changes
 from nearlossless.history.figures import Figure
 from nearlossless.history.tracks import Point, Track, differences
 
@@ -34,6 +35,13 @@ class Finding:
 def shown_time(point: Point) -> str:
     """When a run started, in UTC, to the minute."""
     return point.started.strftime("%Y-%m-%d %H:%M")
+
+
+def unsearched(runs: int) -> str | None:
+    """Why no changes are looked for in so many runs; None where they are."""
+    if find_spec("ruptures") is None:
+        return "changes were not looked for: pip install 'nearlossless[history]'"
+    return f"fewer than {LEAST_RUNS} runs are not searched for changes" if runs < LEAST_RUNS else None
 
 
 def findings(track: Track, figure: Figure) -> list[Finding]:

@@ -11,7 +11,7 @@ from nearlossless.history.findings import findings
 from nearlossless.history.plot import Row, plot
 from nearlossless.history.store import newest
 from nearlossless.history.tracks import Wanted, line_up
-from nearlossless.report.console import printable
+from nearlossless.printable import printable
 from nearlossless.report.history import render_track
 
 

@@ -18,6 +18,7 @@ from nearlossless.plugin.items import gate_of, is_worker, subject_of
 from nearlossless.plugin.lines import open_terminal, write_line
 from nearlossless.plugin.options import DEFAULT_REPORT, add_options
 from nearlossless.plugin.stash import FORMER_SIGTERM, OTHER_FAILURES, PROGRESS, RUN, TERMINAL, TROUBLES
+from nearlossless.printable import printable
 from nearlossless.progress import Progress
 from nearlossless.runs.run import Run
 from nearlossless.verdicts import Outcome, stopped
@@ -92,7 +93,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     if gate in reasons:
         verdict = stopped(gate, Outcome.NOT_APPLICABLE, reasons[gate])
         item.config.stash[RUN].conclude(subject, verdict, item.nodeid)
-        pytest.skip(f"not applicable: {reasons[gate]}")
+        pytest.skip(printable(f"not applicable: {reasons[gate]}"))
     check_budget(item.config)
 
 

@@ -59,7 +59,8 @@ def _kept(session: pytest.Session, run: Run) -> str:
 
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
     """The table of each subject and a line for every verdict."""
-    from nearlossless.report.console import print_summary, printable
+    from nearlossless.printable import printable
+    from nearlossless.report.console import print_summary
 
     run = config.stash[RUN]
     for trouble in (*config.stash[TROUBLES], *filter(None, [config.stash.get(REFUSED, None)])):

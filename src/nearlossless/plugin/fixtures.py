@@ -20,6 +20,7 @@ from nearlossless.measuring.fresh_processes import ProcessRuns
 from nearlossless.plugin.leaving import leave
 from nearlossless.plugin.stash import PROGRESS, RUN
 from nearlossless.plugin.workers import quiet_machine
+from nearlossless.printable import printable
 from nearlossless.processes.environment import cache_environment
 from nearlossless.progress import Progress
 from nearlossless.record.speed import Samples
@@ -197,9 +198,9 @@ def gate(subject: Subject, request: pytest.FixtureRequest) -> Concluding:
     def conclude(verdict: Verdict) -> Verdict:
         kept = request.config.stash[RUN].conclude(subject, verdict, request.node.nodeid)
         if kept.outcome == Outcome.WAIVED:
-            pytest.xfail(f"{Outcome.WAIVED} {kept.reason}")
+            pytest.xfail(printable(f"{Outcome.WAIVED} {kept.reason}"))
         if verdict.outcome is Outcome.NOT_APPLICABLE:
-            pytest.skip(f"not applicable: {verdict.reason}")
+            pytest.skip(printable(f"not applicable: {verdict.reason}"))
         return verdict
 
     return conclude

@@ -13,6 +13,7 @@ from nearlossless.plugin.budget import BudgetEnded
 from nearlossless.plugin.items import gate_of, subject_of
 from nearlossless.plugin.leaving import WorkerDied
 from nearlossless.plugin.stash import RUN
+from nearlossless.printable import printable
 from nearlossless.processes.parent import WorkerError
 from nearlossless.verdicts import Outcome, stopped
 
@@ -65,7 +66,7 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
     concluded = item.config.stash[RUN].conclude(subject, verdict, item.nodeid)
     report.is_judged = True
     if known or isinstance(error, AssertionError):
-        report.longrepr = f"{concluded.outcome} {concluded.gate}: {concluded.reason}"
+        report.longrepr = printable(f"{concluded.outcome} {concluded.gate}: {concluded.reason}")
     if concluded.outcome == Outcome.WAIVED:
-        report.outcome, report.wasxfail = "skipped", f"{Outcome.WAIVED} {concluded.reason}"
+        report.outcome, report.wasxfail = "skipped", printable(f"{Outcome.WAIVED} {concluded.reason}")
     return report

@@ -7,6 +7,7 @@ import pytest
 
 from nearlossless.plugin.items import is_worker
 from nearlossless.plugin.stash import TERMINAL
+from nearlossless.printable import printable
 
 
 def open_terminal(config: pytest.Config) -> None:
@@ -19,7 +20,7 @@ def write_line(config: pytest.Config, text: str) -> None:
     """A line that ends: many viewers of logs show one only then."""
     if config.get_verbosity() > -2 and not config.stash[TERMINAL].closed:
         who = f"[{config.workerinput['workerid']}] " if is_worker(config) else ""  # type: ignore[attr-defined]
-        config.stash[TERMINAL].write(f"{_line_break(config)}    {who}{text}\n")
+        config.stash[TERMINAL].write(f"{_line_break(config)}    {who}{printable(text)}\n")
         config.stash[TERMINAL].flush()
 
 

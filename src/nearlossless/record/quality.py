@@ -6,6 +6,7 @@ from pydantic import Field
 
 from nearlossless.fields import InsideFolder
 from nearlossless.metrics.scores import Scores
+from nearlossless.printable import quoted
 from nearlossless.record.part import Part
 
 
@@ -32,7 +33,7 @@ class PictureRecord(Part):
     @property
     def named(self) -> str:
         """As checks of it name it."""
-        return f"'{self.prompt}' seed {self.seed}"
+        return f"{quoted(self.prompt)} seed {self.seed}"
 
 
 class StepParity(Part):

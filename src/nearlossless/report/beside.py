@@ -3,9 +3,11 @@
 from dataclasses import dataclass
 
 from nearlossless.history.figures import FIGURES
+from nearlossless.printable import printable
 from nearlossless.record import Record
 from nearlossless.record.subject import SubjectRecord
-from nearlossless.report.console import printable, render_cells
+from nearlossless.report.console import render_cells
+from nearlossless.report.notices import notices
 from nearlossless.report.since import changes
 from nearlossless.report.templating import inlined, template
 
@@ -70,6 +72,7 @@ def _figures(old: SubjectRecord | None, new: SubjectRecord | None) -> list[tuple
 def render_beside(old: Record, new: Record, *, colour: bool) -> str:
     """Both records as text: a table for each subject, then what changed."""
     parts = [f"old: {printable(old.started)}, new: {printable(new.started)}"]
+    parts += [printable(f"{name}: {line}") for name, record in (("old", old), ("new", new)) for line in notices(record)]
     for each in beside(old, new):
         parts.append(render_cells(BESIDE_HEADINGS, each.rows, title=each.title, colour=colour))
         parts += [printable(line) for line in each.lines]
@@ -79,6 +82,6 @@ def render_beside(old: Record, new: Record, *, colour: bool) -> str:
 def render_beside_html(old: Record, new: Record) -> str:
     """Both records as one page."""
     page: str = template("beside.html.jinja").render(
-        inlined=inlined(), old=old, new=new, subjects=beside(old, new), headings=BESIDE_HEADINGS
+        inlined=inlined(), old=old, new=new, notices=notices, subjects=beside(old, new), headings=BESIDE_HEADINGS
     )
     return page

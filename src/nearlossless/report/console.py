@@ -4,8 +4,10 @@ import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from nearlossless.printable import printable
 from nearlossless.record import Record
 from nearlossless.record.subject import SubjectRecord
+from nearlossless.report.notices import notices, part_of_a_run
 from nearlossless.report.published import Published, labels, published
 from nearlossless.report.stacks import STACK_HEADINGS, stack_lines, stack_rows
 from nearlossless.report.starts import START_HEADINGS, start_rows
@@ -31,6 +33,7 @@ def render_console(record: Record, *, width: int, colour: bool) -> str:
     """The tables and verdict lines of a record as text, with ANSI colours if wanted."""
     console = console_of(width=width, colour=colour)
     with console.capture() as captured:
+        _print_notices(console, record)
         for subject in record.subjects:
             _print_subject(console, subject)
     return captured.get()
@@ -57,11 +60,6 @@ def render_cells(headings: Sequence[str], rows: Sequence[Sequence[str]], *, titl
     return "\n".join(line.rstrip() for line in captured.get().splitlines()).strip("\n")
 
 
-def printable(text: str) -> str:
-    """Without control characters: records are strangers', and reasons quote prompts and what programs printed."""
-    return "".join(character for character in text if character.isprintable() or character == "\n")
-
-
 def _table(headings: Sequence[str], rows: Sequence[Sequence[str]], title: str) -> "Table":
     from rich.table import Table
     from rich.text import Text
@@ -85,6 +83,15 @@ def _published_table(columns: list[Published]) -> "Table":
     for label in labels(columns):
         table.add_row(label, *(column.cell(label) for column in columns))
     return table
+
+
+def _print_notices(console: "Console", record: Record) -> None:
+    from rich.text import Text
+
+    if part := part_of_a_run(record):
+        console.print(Text(part), soft_wrap=True)
+    for notice in notices(record):
+        console.print(Text(printable(f"INCOMPLETE     {notice}"), style="bold red"), soft_wrap=True)
 
 
 def _print_subject(console: "Console", subject: SubjectRecord) -> None:

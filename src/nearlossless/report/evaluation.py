@@ -8,7 +8,8 @@ from typing import Any
 from nearlossless.atomic import write_text
 from nearlossless.evaluation.judging import CLIP_DROP, MOST_DROP, SHARE_OFF, distance_title
 from nearlossless.evaluation.record import PAGE_FILE, EvaluationRecord, Mean
-from nearlossless.report.console import printable, render_cells
+from nearlossless.printable import printable
+from nearlossless.report.console import render_cells
 from nearlossless.report.templating import inlined, template
 from nearlossless.report.thumbnails import thumbnails
 

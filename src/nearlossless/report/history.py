@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from nearlossless.history.figures import Figure
 from nearlossless.history.findings import Finding, shown_time
 from nearlossless.history.tracks import Track
-from nearlossless.report.console import printable, render_cells
+from nearlossless.printable import printable
+from nearlossless.report.console import render_cells
 
 
 def render_track(track: Track, figures: Sequence[Figure], found: Sequence[Finding], *, colour: bool) -> str:

@@ -11,6 +11,7 @@ from nearlossless.record.quality import PictureRecord, StepParity
 from nearlossless.record.subject import SubjectRecord
 from nearlossless.report.matrix import matrix, references_of
 from nearlossless.report.noise import FLOOR_HEADINGS, floor_rows
+from nearlossless.report.notices import notices, part_of_a_run
 from nearlossless.report.plots import WITHOUT_MATPLOTLIB, plots
 from nearlossless.report.scores import CHAOS, SCORE_HEADINGS, passed_checks, score_rows, summary_line
 from nearlossless.report.shapes import REQUEST_HEADINGS, request_rows
@@ -62,6 +63,8 @@ def render_html(record: Record, folder: Path | None = None, known: Known = NOTHI
     page: str = template("report.html.jinja").render(
         inlined=inlined(),
         record=record,
+        part=part_of_a_run(record),
+        notices=notices(record),
         verdicts=verdicts,
         tally=tally(verdicts),
         matrix=glance(record, verdicts),

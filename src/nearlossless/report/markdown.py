@@ -1,8 +1,10 @@
 """`summary.md`: for a job summary or a pull-request comment."""
 
+from nearlossless.printable import printable
 from nearlossless.record import Record
 from nearlossless.record.subject import SubjectRecord
 from nearlossless.report.noise import FLOOR_HEADINGS, floor_rows
+from nearlossless.report.notices import notices, part_of_a_run
 from nearlossless.report.published import labels, published
 from nearlossless.report.shapes import SHAPE_HEADINGS, shape_rows
 from nearlossless.report.stacks import STACK_HEADINGS, stack_lines, stack_rows
@@ -21,13 +23,13 @@ _SIGNS = {
 LONGEST_REASON = 600
 LONGEST_SUMMARY = 60_000  # characters: a comment of GitHub's takes 65,536
 LONGEST_TABLE = 40_000  # of the verdicts, so that some tables of figures are left
-MOST_LACKS = 20  # of what a merged record lacks
+MOST_NOTICES = 20
 _ROOM = 100  # for the sentence that says what was left out
 
 
 def _cell(text: str) -> str:
-    """Text that stays inside its table cell and is no markup; control characters are left out."""
-    text = "".join(c for c in text if c.isprintable() or c in "\r\n")
+    """Text that stays inside its table cell and is no markup."""
+    text = printable(text.replace("\r\n", "\n"))
     for mark, escaped in (
         ("\\", "\\\\"),
         ("|", "\\|"),
@@ -39,7 +41,6 @@ def _cell(text: str) -> str:
         ("!", "\\!"),
         ("*", "\\*"),
         ("@", "&#64;"),
-        ("\r", " "),
         ("\n", "<br>"),
     ):
         text = text.replace(mark, escaped)
@@ -121,11 +122,12 @@ def render_markdown(record: Record) -> str:
     """
     verdicts = listed(record)
     counts = ", ".join(f"{count} {outcome}" for outcome, count in tally(verdicts)) or "no verdict"
-    started = f"{_cell(record.started)}, nearlossless {_cell(record.nearlossless_version)}"
-    more = len(record.lacks) - MOST_LACKS
-    lacks = [*record.lacks[:MOST_LACKS], *([f"{more} more are missing: see report.html"] if more > 0 else [])]
-    lacking = "".join(f"🔴 {_cell(lack)}\n\n" for lack in lacks)
-    parts = ["# nearlossless", f"{lacking}{counts}\n\n{started}\n", _verdicts(verdicts)]
+    part = part_of_a_run(record)
+    started = f"{_cell(record.started)}, nearlossless {_cell(record.nearlossless_version)}{', ' if part else ''}{part}"
+    told = notices(record)
+    more = [f"{len(told) - MOST_NOTICES} more: see report.html"] if len(told) > MOST_NOTICES else []
+    noticed = "".join(f"🔴 {_cell(notice)}\n\n" for notice in (*told[:MOST_NOTICES], *more))
+    parts = ["# nearlossless", f"{noticed}{counts}\n\n{started}\n", _verdicts(verdicts)]
     length = sum(map(len, parts)) + len(parts)
     for number, subject in enumerate(record.subjects):
         part = _subject(subject)

@@ -4,8 +4,9 @@ import math
 
 from nearlossless.baselines.noise import Movement, NoiseFloor
 from nearlossless.metrics.figures import FIGURES
+from nearlossless.printable import printable
 from nearlossless.record.subject import SubjectRecord
-from nearlossless.report.console import printable, render_cells
+from nearlossless.report.console import render_cells
 from nearlossless.report.scores import shown
 
 _FIGURES = [figure for figure in FIGURES if figure.field not in {"max_flip", "max_lpips"}]

@@ -4,10 +4,12 @@ import argparse
 import shlex
 from functools import cache
 
+from nearlossless.fields import RELEASE_GATES
 from nearlossless.record.subject import SubjectRecord
 from nearlossless.record.verdicts import VerdictRecord
 
-_KEPT = ("--backend", "--against", "--baselines")  # of a run's options, those that change what a gate asks
+# Of a run's options, those that change what a gate asks.
+_KEPT = ("--backend", "--against", "--processes", "--prompts", "--baselines")
 
 
 def reproducing(command: str, subject: SubjectRecord, verdict: VerdictRecord) -> str:
@@ -26,6 +28,8 @@ def reproducing(command: str, subject: SubjectRecord, verdict: VerdictRecord) ->
         kept.pop("--backend", None)
     recipe = ["--recipe", subject.recipe] if is_named else []
     options = [part for option in kept.items() for part in option]
+    if verdict.gate in RELEASE_GATES:
+        options += ["-m", "release"]  # they run only where it is named
     return shlex.join(["pytest", verdict.test, "--case", subject.case, *recipe, *options])
 
 

@@ -6,14 +6,14 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from nearlossless.printable import printable
+
 _TEMPLATES = Path(__file__).parent / "templates"
 
 
 def _shown(value: Any) -> Any:
     """Control characters as what they are called: in a page they would hide or turn round what stands beside them."""
-    if type(value) is not str or value.isprintable():
-        return value
-    return "".join(c if c.isprintable() or c in "\n\t" else ascii(c)[1:-1] for c in value)
+    return printable(value) if type(value) is str else value
 
 
 def template(name: str) -> Any:

@@ -2,11 +2,10 @@
 
 from collections.abc import Sequence
 from datetime import datetime
-from importlib.util import find_spec
 from typing import Any
 
 from nearlossless.history.figures import FIGURES, Figure
-from nearlossless.history.findings import Finding, findings, shown_time
+from nearlossless.history.findings import findings, shown_time, unsearched
 from nearlossless.history.store import Entry
 from nearlossless.history.tracks import Track, Wanted, line_up
 from nearlossless.record.subject import SubjectRecord
@@ -36,8 +35,7 @@ def trend(subject: SubjectRecord, history: Sequence[Entry], name: str) -> list[P
         for track in tracks:
             points = [(point.started, value) for point, value in track.usable(figure)] if _fits(track, subject) else []
             if figure.is_time == track.holds_times and len(points) >= _FEWEST:
-                changes = findings(track, figure) if find_spec("ruptures") is not None else []
-                found.append(_plot(figure, points, changes, f"{name}-{figure.name}"))
+                found.append(_plot(track, figure, points, f"{name}-{figure.name}"))
     return found
 
 
@@ -51,14 +49,16 @@ def _fits(track: Track, subject: SubjectRecord) -> bool:
     return last.fingerprint.picture == subject.fingerprint.picture
 
 
-def _plot(figure: Figure, points: list[tuple[datetime, float]], changes: Sequence[Finding], name: str) -> Plot:
+def _plot(track: Track, figure: Figure, points: list[tuple[datetime, float]], name: str) -> Plot:
+    problem = unsearched(len(points))
+    changes = findings(track, figure) if problem is None else []
     told = [
         f"{'drift' if f.change.is_drift else 'step'} of {figure.change(f.change.before, f.change.after)}"
         f" up to {shown_time(f.after)}"
         for f in changes
     ]
     first, last = (figure.shown(points[at][1]) for at in (0, -1))
-    words = f"{len(points)} runs, from {first} to {last}; {', '.join(told) or 'no change point found'}."
+    words = f"{len(points)} runs, from {first} to {last}; {', '.join(told) or problem or 'no change point found'}."
 
     def draw(axes: Any) -> None:
         from matplotlib.dates import AutoDateLocator, ConciseDateFormatter

@@ -347,13 +347,13 @@ def test_known_regression_is_no_threshold_either(desk: Desk, outcome: Outcome) -
 
 
 def test_offers_do_not_steer_the_terminal(desk: Desk) -> None:
-    """The name of a gate comes from the report's record: escape codes in it are left out."""
+    """The name of a gate comes from the report's record: escape codes in it are named."""
     desk.subject.verdicts[0].gate, desk.subject.verdicts[0].outcome = "\x1b[2Jgate", Outcome.REGRESSION
     desk.save()
     told: list[str] = []
     with pytest.raises(ApprovalError, match="no candidates here"):
         review(desk.report, desk.baselines, Wishes(reason=None), told.append)
-    assert "nothing can be taken over, [2Jgate ended in REGRESSION" in told[-1]
+    assert r"nothing can be taken over, \x1b[2Jgate ended in REGRESSION" in told[-1]
     assert "\x1b" not in "".join(told)
 
 

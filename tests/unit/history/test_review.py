@@ -136,5 +136,5 @@ def test_control_characters_stay_out_of_the_terminal(night: Night, tmp_path: Pat
         append(record, tmp_path)
     (tmp_path / "\x1b[31m.json").write_text("{}", encoding="utf-8")
     done = CliRunner().invoke(app, ["history", "--store", str(tmp_path)], color=True)
-    assert "mini[31m" in done.output
+    assert r"mini\x1b[31m" in done.output
     assert "\x1b" not in done.output

@@ -18,4 +18,4 @@ def test_history_does_not_steer_the_terminal(tmp_path: Path) -> None:
     config.stash[LEFT_OUT] = ["\x1b[2Jnight.json: is not named like a kept record"]
     told: list[str] = []
     pytest_terminal_summary(SimpleNamespace(write_line=told.append), config)
-    assert told == ["history: left out: [2Jnight.json: is not named like a kept record"]
+    assert told == [r"history: left out: \x1b[2Jnight.json: is not named like a kept record"]

@@ -153,6 +153,17 @@ def test_verdict_is_told_as_properties(full_record: Record, tmp_path: Path) -> N
     assert run.properties("another test") == []
 
 
+def test_properties_of_any_prompt_stand_in_a_file_of_xml(full_record: Record, tmp_path: Path) -> None:
+    """A prompt with an escape code and a line break names its figure, and JUnit's file can still be read."""
+    subject = full_record.subjects[0]
+    picture = subject.pictures[0].model_copy(update={"prompt": "red\x1b[31m\n::x"})
+    check = subject.verdicts[0].checks[0].model_copy(update={"of": picture.named})
+    subject.verdicts = [subject.verdicts[0].model_copy(update={"checks": [check]})]
+    found = Run(tmp_path, subjects={"a": subject}).properties(subject.verdicts[0].test)
+    (name,) = [name for name, _ in found if "red" in name]
+    assert name == rf"{check.name} of 'red\x1b[31m\n::x' seed {picture.seed}"
+
+
 def large(record: Record, subjects: int, pictures: int, reason: str = "r" * 500) -> Record:
     """A record of many subjects, every reason long."""
     subject = record.subjects[0]

@@ -24,7 +24,6 @@ from nearlossless.record.quality import PictureRecord
 from nearlossless.record.speed import Speeds
 from nearlossless.record.subject import SubjectRecord
 from nearlossless.report.html import Known, render_html
-from nearlossless.report.markdown import MOST_LACKS, render_markdown
 from nearlossless.report.matrix import matrix
 from nearlossless.report.plots import WITHOUT_MATPLOTLIB, plots
 from nearlossless.report.plots.speed import closing_interval
@@ -167,6 +166,10 @@ def test_page_says_that_no_green_run_is_known(full_record: Record) -> None:
         ("pytest tests/gate --case a --recipe b", ["--case", "miniature", "--recipe", "inductor"]),
         ("pytest --against /o/python", ["--case", "miniature", "--recipe", "inductor", "--against", "/o/python"]),
         ("pytest --baselines=b --backend x:y", ["--case", "miniature", "--recipe", "inductor", "--baselines", "b"]),
+        (
+            "pytest -m gpu --processes 3 -n auto",
+            ["--case", "miniature", "--recipe", "inductor", "--processes", "3"],
+        ),
         ("pytest 'unbalanced", ["--case", "miniature", "--recipe", "inductor"]),
     ],
 )
@@ -184,6 +187,15 @@ def test_command_keeps_a_backend_without_a_recipe(full_record: Record) -> None:
     subject.recipe = "skip_a_block.apply"
     again = reproducing("pytest tests/gate --backend skip_a_block:apply -m x", subject, subject.verdicts[0])
     assert again == "pytest test_speedup --case miniature --backend skip_a_block:apply"
+
+
+def test_command_asks_an_evaluation_again(full_record: Record) -> None:
+    """An evaluation runs only where its marker is named, and on the prompts that the run was given."""
+    subject = full_record.subjects[0]
+    verdict = subject.verdicts[0].model_copy(update={"gate": "evaluation", "test": "test_release"})
+    again = reproducing("pytest tests/gate -m release --prompts captions.tsv", subject, verdict)
+    asked = "--case miniature --recipe inductor --prompts captions.tsv -m release"
+    assert again == f"pytest test_release {asked}"
 
 
 def test_red_comes_first_over_all_subjects(full_record: Record) -> None:
@@ -393,10 +405,21 @@ def test_history_is_plotted_of_comparable_runs(full_record: Record) -> None:
         "History: peak-memory",
         "History: live-ssim",
     ]
+    assert "fewer than 10 runs are not searched for changes" in trend(subject, entries(*runs), "p")[0].words
     assert trend(subject, entries(runs[0]), "p") == []
     for other in runs:
         other.subjects[0].recipe = "other"
     assert trend(subject, entries(*runs), "p") == []
+
+
+def test_history_says_whether_it_was_searched(full_record: Record, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No change point is claimed to be absent where none was looked for."""
+    pytest.importorskip("matplotlib")
+    runs = entries(*(run(full_record, day) for day in range(12)))
+    subject = full_record.subjects[0]
+    assert trend(subject, runs, "p")[0].words.endswith("no change point found.")
+    monkeypatch.setattr("nearlossless.history.findings.find_spec", lambda _: None)
+    assert "changes were not looked for: pip install" in trend(subject, runs, "p")[0].words
 
 
 def picture_file(folder: Path, name: str, size: tuple[int, int] = (300, 200)) -> Path:
@@ -463,18 +486,3 @@ def test_control_characters_are_shown_by_name(full_record: Record) -> None:
     page = render_html(full_record)
     assert "red\\x1b[31m \\u202egnp.exe\\x00" in page
     assert not set(page) & {"\x1b", "\u202e", "\x00"}
-
-
-def test_what_a_merged_record_lacks_stands_first(full_record: Record, tmp_path: Path) -> None:
-    """A missing shard is red in page and summary, whatever the other shards say."""
-    record = full_record.model_copy(update={"lacks": ["shard 2/3 is <missing>"]})
-    assert "shard 2/3 is &lt;missing&gt;" in render_html(record, tmp_path)
-    assert render_markdown(record).splitlines()[1] == "🔴 shard 2/3 is &lt;missing&gt;"
-
-
-@pytest.mark.parametrize(("count", "said"), [(MOST_LACKS, False), (MOST_LACKS + 1, True)])
-def test_summary_counts_what_else_is_missing(full_record: Record, count: int, said: bool) -> None:
-    """Of a thousand missing shards a summary names a few and counts the others, so that it keeps its length."""
-    text = render_markdown(full_record.model_copy(update={"lacks": ["shard"] * count}))
-    assert text.count("🔴 shard") == MOST_LACKS
-    assert ("🔴 1 more" in text) is said
