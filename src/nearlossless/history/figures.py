@@ -2,7 +2,7 @@
 
 import math
 import statistics
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -45,37 +45,43 @@ class Figure:
         return f"{after / before - 1:+.2%}" if self.is_positive else f"{after - before:+.{self.digits}f}"
 
 
-def _judged(subject: SubjectRecord) -> PairedLatencies:
+def _judged(pairs: PairedLatencies) -> PairedLatencies:
     """
     The latencies that were not set aside.
 
     Raises:
         ValueError: They cannot be told, or one of them is no measurement.
     """
-    speeds = subject.speeds
-    if speeds.set_aside and len(speeds.set_aside) != len(speeds.compiled_s):
+    if pairs.set_aside and len(pairs.set_aside) != len(pairs.compiled_s):
         raise ValueError("the list of what was set aside belongs to other samples")
-    judged = speeds.pairs.judged()
+    judged = pairs.judged()
     if not all(map(is_latency, (*judged.baseline_s, *judged.compiled_s))):
         raise ValueError("a latency is no measurement")
     return judged
 
 
+def _across(subject: SubjectRecord, samples: Callable[[PairedLatencies], Sequence[float]]) -> float | None:
+    """Of each process the median, and of those again the median, as the verdict tells it."""
+    of_each = [samples(_judged(pairs)) for pairs in subject.speeds.runs]
+    medians = [statistics.median(found) for found in of_each if found]
+    return statistics.median(medians) if medians else None
+
+
+def _log_ratios(judged: PairedLatencies) -> Sequence[float]:
+    return log_ratios(judged) if judged.baseline_s and judged.compiled_s else []  # refuses unequal numbers
+
+
 def _speedup(subject: SubjectRecord) -> float | None:
-    judged = _judged(subject)
-    if not judged.baseline_s or not judged.compiled_s:
-        return None
-    return math.exp(statistics.median(log_ratios(judged)))  # refuses unequal numbers
+    found = _across(subject, _log_ratios)
+    return None if found is None else math.exp(found)
 
 
 def _baseline_latency(subject: SubjectRecord) -> float | None:
-    seconds = _judged(subject).baseline_s
-    return statistics.median(seconds) if seconds else None
+    return _across(subject, lambda judged: judged.baseline_s)
 
 
 def _compiled_latency(subject: SubjectRecord) -> float | None:
-    seconds = _judged(subject).compiled_s
-    return statistics.median(seconds) if seconds else None
+    return _across(subject, lambda judged: judged.compiled_s)
 
 
 def _peak(subject: SubjectRecord) -> float | None:

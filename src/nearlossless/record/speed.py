@@ -1,12 +1,15 @@
 """What the speedup gate measured: paired latencies and phases."""
 
 import statistics
+from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 from pydantic import Field
 
 from nearlossless.record.part import Part
 from nearlossless.speed.latencies import PairedLatencies
 
+T = TypeVar("T")
 PHASES = ("text encoding", "denoising", "decoding")
 
 
@@ -31,6 +34,11 @@ class PhaseTimes(Part):
         return self.later_steps / self.later_steps_s if self.later_steps_s > 0 else None
 
 
+def seconds_of(phase: str) -> Callable[[PhaseTimes], float]:
+    """Picks the seconds of one phase from a call."""
+    return lambda call: call.seconds[phase]
+
+
 class Samples(Part):
     """
     Raw latencies of one process, pair by pair, each of one call.
@@ -52,6 +60,12 @@ class Samples(Part):
         """As the judges take them."""
         return PairedLatencies(self.baseline_s, self.compiled_s, self.set_aside, self.clock_mhz)
 
+    def judged(self, values: Sequence[T]) -> list[T]:
+        """Of what each pair has, that of those which are judged; all of it where it is not told pair by pair."""
+        if len(values) != len(self.set_aside):
+            return list(values)
+        return [value for value, reason in zip(values, self.set_aside, strict=True) if reason is None]
+
 
 class ReplicatedSamples(Samples):
     """The same of further processes beside it: autotuning may choose other kernels in each."""
@@ -59,9 +73,14 @@ class ReplicatedSamples(Samples):
     replicas: list[Samples] = Field(default_factory=list)
 
     @property
-    def runs(self) -> list[PairedLatencies]:
+    def processes(self) -> list[Samples]:
         """Of each process."""
-        return [self.pairs, *(replica.pairs for replica in self.replicas)]
+        return [self, *self.replicas]
+
+    @property
+    def runs(self) -> list[PairedLatencies]:
+        """Of each process, as the judges take them."""
+        return [process.pairs for process in self.processes]
 
 
 class AcceptedSpeeds(ReplicatedSamples):

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from nearlossless.record.speed import seconds_of
 from nearlossless.record.subject import SubjectRecord
 from nearlossless.report.published import Published, labels, published
 from nearlossless.report.table import (
@@ -16,16 +17,11 @@ from nearlossless.report.table import (
 from nearlossless.sequential import Interval
 from nearlossless.speed.changes import Figure, phase_change, time_change
 
-
-def _seconds_of(phase: str) -> Figure:
-    return lambda call: call.seconds[phase]
-
-
 _BY_PHASE = {metric.label for metric in (*PHASE_METRICS.values(), *PEAK_METRICS.values())}
 # What calls tell by phase, so that its change has an interval.
 _FIGURES: dict[str, Figure] = {
     ITERATION_SPEED.label: lambda call: call.steps_per_s,
-    **{metric.label: _seconds_of(name) for name, metric in PHASE_METRICS.items()},
+    **{metric.label: seconds_of(name) for name, metric in PHASE_METRICS.items()},
 }
 _MORE_IS_BETTER = {ITERATION_SPEED.label}
 _WORTH_A_COLOUR = 0.02  # of the baseline; below, no colour says that it got better or worse

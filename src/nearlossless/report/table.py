@@ -1,13 +1,13 @@
 """The performance table: the rows of OneDiff's published tables, for baseline and compiled pipeline."""
 
 import statistics
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from nearlossless.gates import GIB
 from nearlossless.memory.leaks import host_slope_bytes
 from nearlossless.processes.job import ProcessRun
-from nearlossless.record.speed import PHASES, PhaseTimes
+from nearlossless.record.speed import PHASES, PhaseTimes, ReplicatedSamples, Samples, Speeds, seconds_of
 from nearlossless.record.subject import SubjectRecord
 
 KIB, MIB = 1024, 1024**2
@@ -95,20 +95,33 @@ PEAK_METRICS = {name: Metric(f"Peak, {name}", "GiB", 3) for name in PHASES}
 Figures = tuple[Metric, float | None, float | None]  # of baseline and compiled pipeline
 
 
-def _end_to_end_s(pairs_s: list[float], process: ProcessRun | None) -> float | None:
-    return _median(pairs_s or (process.steady_s if process else []))
-
-
-def _median(samples: list[float]) -> float | None:
+def _median(samples: Sequence[float]) -> float | None:
     return statistics.median(samples) if samples else None
 
 
-def _steps_per_s(calls: list[PhaseTimes]) -> float | None:
-    return _median([each.steps_per_s for each in calls if each.steps_per_s is not None])
+def _across(speeds: ReplicatedSamples, side: Callable[[Samples], Sequence[float]]) -> float | None:
+    """Of each process the median over the pairs that are judged, and of those medians again the median."""
+    medians = [median for each in speeds.processes if (median := _median(side(each))) is not None]
+    return _median(medians)
 
 
-def _phase_s(calls: list[PhaseTimes], phase: str) -> float | None:
-    return _median([each.seconds[phase] for each in calls])
+def _end_to_end(speeds: Speeds, base: ProcessRun | None, cold: ProcessRun | None) -> Figures:
+    baseline_s = _across(speeds, lambda each: each.judged(each.baseline_s))
+    compiled_s = _across(speeds, lambda each: each.judged(each.compiled_s))
+    steady = [_median(run.steady_s) if run else None for run in (base, cold)]
+    return (
+        END_TO_END,
+        steady[0] if baseline_s is None else baseline_s,
+        steady[1] if compiled_s is None else compiled_s,
+    )
+
+
+def _by_phase(metric: Metric, speeds: Speeds, figure: Callable[[PhaseTimes], float | None]) -> Figures:
+    def told(calls: Sequence[PhaseTimes]) -> list[float]:
+        return [value for call in calls if (value := figure(call)) is not None]
+
+    baseline = _across(speeds, lambda each: told(each.judged(each.baseline_phases)))
+    return metric, baseline, _across(speeds, lambda each: told(each.judged(each.compiled_phases)))
 
 
 def _start_s(run: ProcessRun | None) -> float | None:
@@ -146,13 +159,15 @@ def performance_rows(subject: SubjectRecord) -> list[Row]:
     """
     Iteration speed, end-to-end time, peak memory, both also by phase, what memory keeps, and starts cold and warm.
 
-    Times are of one call, which draws the case's `batch_size` of pictures.
+    Times are of one call, which draws the case's `batch_size` of pictures; those of several processes are the median
+    over the processes.
     """
     base, cold, warm, speeds = subject.baseline_process, subject.cold_process, subject.warm_process, subject.speeds
     base_first_s = base.first_call_s if base else None
     figures: list[Figures] = [
-        (ITERATION_SPEED, _steps_per_s(speeds.baseline_phases), _steps_per_s(speeds.compiled_phases)),
-        (END_TO_END, _end_to_end_s(speeds.baseline_s, base), _end_to_end_s(speeds.compiled_s, cold)),
+        _by_phase(ITERATION_SPEED, speeds, lambda call: call.steps_per_s),
+        _end_to_end(speeds, base, cold),
+        *(_by_phase(metric, speeds, seconds_of(name)) for name, metric in PHASE_METRICS.items()),
         *_memory_figures(base, cold),
         (ESTIMATED_PEAK, *(subject.estimated_gib or (None, None))),
         (FIRST_CALL, base_first_s, cold.first_call_s if cold else None),
@@ -160,7 +175,5 @@ def performance_rows(subject: SubjectRecord) -> list[Row]:
         (COLD_START, _start_s(base), _start_s(cold)),
         (WARM_START, _start_s(base), _start_s(warm)),
     ]
-    calls = speeds.baseline_phases, speeds.compiled_phases
-    figures[2:2] = [(PHASE_METRICS[name], _phase_s(calls[0], name), _phase_s(calls[1], name)) for name in PHASES]
     missing = _no_baseline(subject)
     return [metric.row(baseline, compiled, no_baseline=missing) for metric, baseline, compiled in figures]

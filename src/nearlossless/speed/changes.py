@@ -56,7 +56,7 @@ def _hull(
     sampling: Sampling,
     figures: Callable[[Samples], Iterator[tuple[float | None, float | None]]],
 ) -> Interval | None:
-    runs: list[Samples] = [speeds, *speeds.replicas]
+    runs = speeds.processes
     shared = sampling.shared_by(len(runs))
     intervals = [_mean_interval(_log_ratios(run, figures(run)), shared) for run in runs]
     known = [each for each in intervals if each is not None]

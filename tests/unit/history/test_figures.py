@@ -8,6 +8,7 @@ from tests.scores import scores
 from nearlossless.history.figures import FIGURES
 from nearlossless.record import Record
 from nearlossless.record.quality import PictureRecord, StepParity
+from nearlossless.record.speed import Samples
 from nearlossless.record.subject import SubjectRecord
 
 
@@ -39,6 +40,13 @@ def read(name: str, measured: SubjectRecord) -> float | None:
 def test_figure_is_what_was_measured(measured: SubjectRecord, name: str, value: float | None) -> None:
     """Each figure is the one that its raw samples give."""
     assert read(name, measured) == (None if value is None else pytest.approx(value))
+
+
+def test_processes_count_alike(measured: SubjectRecord) -> None:
+    """With several processes a latency is the median of their medians, as the verdict tells it, not the first one's."""
+    measured.speeds.replicas = [Samples(baseline_s=[1.0] * 3, compiled_s=[seconds] * 3) for seconds in (0.9, 0.8)]
+    assert read("compiled-latency", measured) == pytest.approx(0.8)
+    assert read("speedup", measured) == pytest.approx(1 / 0.8)
 
 
 def test_worst_of_all_counts(measured: SubjectRecord) -> None:

@@ -10,6 +10,7 @@ from urllib.parse import unquote
 
 import pytest
 from tests.scores import scores
+from tests.unit.conftest import phase_times
 
 from nearlossless.cases.references import Figures, Reference
 from nearlossless.cases.thresholds import Band, Thresholds
@@ -19,6 +20,7 @@ from nearlossless.processes.job import ProcessRun
 from nearlossless.record import Record
 from nearlossless.record.quality import ParityRecord, PictureRecord
 from nearlossless.record.shapes import SizeRecord
+from nearlossless.record.speed import Samples
 from nearlossless.report import write_reports
 from nearlossless.report.console import render_console, render_table
 from nearlossless.report.html import render_html
@@ -306,6 +308,37 @@ def test_each_start_is_told_apart(full_record: Record, render: Callable[[Record]
     text = render(full_record)
     assert "7 hits" in text
     assert "1.50 s" in text
+
+
+def test_table_takes_the_median_over_processes(full_record: Record) -> None:
+    """Of several processes no single one's figures stand beside an interval over all of them."""
+    speeds = full_record.subjects[0].speeds
+    speeds.replicas = [
+        Samples(
+            baseline_s=[1.0] * 3,
+            compiled_s=[seconds] * 3,
+            baseline_phases=[phase_times()] * 3,
+            compiled_phases=[phase_times(later_steps_s=seconds)] * 3,
+        )
+        for seconds in (0.9, 0.8)
+    ]
+    speeds.compiled_phases = [phase_times(later_steps_s=0.1)] * 3
+    rows = {row.label: row for row in performance_rows(full_record.subjects[0])}
+    assert (rows["End-to-end time"].baseline, rows["End-to-end time"].compiled) == (1.0, 0.8)
+    assert rows["Iteration speed"].compiled == pytest.approx(27 / 0.8)  # of 270, 30 and 33.75
+
+
+def test_table_leaves_out_what_was_set_aside(full_record: Record) -> None:
+    """A pair that no verdict counts is in no figure of the table either."""
+    speeds = full_record.subjects[0].speeds
+    pairs = len(speeds.compiled_s)
+    speeds.baseline_s, speeds.compiled_s = [1.0] * (pairs - 1) + [99.0], [0.5] * (pairs - 1) + [88.0]
+    speeds.baseline_phases = [phase_times()] * (pairs - 1) + [phase_times(decoding_s=9.0)]
+    speeds.set_aside = [None] * (pairs - 1) + ["throttled"]
+    speeds.baseline_s[0] = speeds.compiled_s[0] = 2.0
+    rows = {row.label: row for row in performance_rows(full_record.subjects[0])}
+    assert (rows["End-to-end time"].baseline, rows["End-to-end time"].compiled) == (1.5, 1.25)
+    assert rows["Decoding"].baseline == 0.2
 
 
 def test_table_falls_back_to_the_processes(full_record: Record) -> None:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 MOST_POINTS = 400  # of one line: more are neither seen nor quick to load
+_FIRST = " in the first process"  # of several: a plot shows one
 _Step = tuple[int, float, float, float]  # pairs so far, low end, median ratio, high end
 
 
@@ -43,7 +44,8 @@ def pairs(subject: SubjectRecord) -> Drawing | None:
     judged = speeds.pairs.judged()
     counted = {"baseline": judged.baseline_s, "compiled": judged.compiled_s}
     told = [f"{name} median {statistics.median(s):.4g} s over {len(s)} calls" for name, s in counted.items() if s]
-    words = f"{', '.join(told)}; {len(aside)} set aside." if told else f"All {len(aside)} were set aside."
+    first = _FIRST if speeds.replicas else ""
+    words = f"{', '.join(told)}; {len(aside)} set aside{first}." if told else f"All {len(aside)} were set aside{first}."
     return Drawing(title="Paired latencies", words=words, draw=draw)
 
 
@@ -85,7 +87,7 @@ def interval(subject: SubjectRecord) -> Drawing | None:
         axes.set_ylabel("speedup")
         legend(axes)
 
-    where = " of the first process" if speeds.replicas else ""
+    where = _FIRST if speeds.replicas else ""
     required = "no threshold yet" if floor is None else f"required at least {floor:g}"
     words = f"Speedup {last:.4g} with interval {low:.4g} to {high:.4g} after {steps[-1][0]} pairs{where}; {required}."
     return Drawing(title="Interval closing on the threshold", words=words, draw=draw)
@@ -125,4 +127,5 @@ def phases(subject: SubjectRecord) -> Drawing | None:
         f"{name}: " + ", ".join(f"{phase} {s:.3g} s" for phase, s in zip(PHASES, seconds, strict=True))
         for name, seconds in reversed(sides.items())
     ]
-    return Drawing(title="Time by phase", words="; ".join(told) + ".", draw=draw)
+    first = _FIRST if subject.speeds.replicas else ""
+    return Drawing(title="Time by phase", words=f"{'; '.join(told)}{first}.", draw=draw)
