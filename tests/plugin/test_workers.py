@@ -52,6 +52,30 @@ from pathlib import Path
 Path(f"sees-{os.environ.get('PYTEST_XDIST_WORKER')}").write_text(os.environ.get("CUDA_VISIBLE_DEVICES", "all"))
 '''
 
+COMPILES_ALONE = '''"""Fails what compiles beside processes that another worker times."""
+
+import pytest
+from filelock import FileLock, Timeout
+
+from nearlossless.plugin.stash import DESK
+
+
+@pytest.fixture(scope="session", autouse=True)
+def checked(request):
+    from nearlossless.measuring import building
+
+    compile_beside = building.compile_beside
+
+    def compile_alone(*arguments):
+        try:
+            FileLock(request.config.stash[DESK] / "quiet.lock").acquire(timeout=0)
+        except Timeout:
+            return compile_beside(*arguments)
+        raise AssertionError("another worker could time its processes now")
+
+    building.compile_beside = compile_alone
+'''
+
 
 @pytest.fixture(scope="module")
 def workspace(make_workspace: MakeWorkspace) -> Workspace:
@@ -200,8 +224,9 @@ def test_project_without_cases_is_left_alone(gpus: Workspace, monkeypatch: pytes
 
 
 def test_real_latencies_of_two_workers_are_in_one_record(make_workspace: MakeWorkspace) -> None:
-    """Two miniature cases timed at once, each on its own core: both speedups are judged, with all their pairs."""
+    """Two miniature cases timed at once, each on its own core and compiled one by one: both are judged by all pairs."""
     workspace = make_workspace("timed")
+    (workspace.folder / "gate" / "conftest.py").write_text(COMPILES_ALONE, encoding="utf-8")
     for name in ("a", "b"):
         workspace.add_case(case_toml(), name)
     run = workspace.run("-k", "speedup", *TWO, guarded=False)

@@ -2,6 +2,7 @@
 
 import shutil
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, NoReturn
 
@@ -9,6 +10,7 @@ import typer
 
 from nearlossless.cli.failing import fail
 from nearlossless.cli.options import Baselines
+from nearlossless.printable import printable
 
 Store = Annotated[Path, typer.Option(metavar="DIR", help="Folder that pytest's --history was given.")]
 FigureNames = Annotated[list[str], typer.Option("--figure", metavar="NAME", help="Only this figure; repeatable.")]
@@ -58,7 +60,13 @@ def report(
         Path | None, typer.Option(metavar="FILE", help="Write the latency samples as pytest-benchmark does.")
     ] = None,
     store: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Folder that pytest's --history was given: look back on it.")
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            exists=True,
+            file_okay=False,
+            help="Look back on the folder that pytest's --history was given.",
+        ),
     ] = None,
     baselines: Baselines = Path("baselines"),
 ) -> None:
@@ -74,7 +82,7 @@ def report(
         paths = [record / RECORD_FILE if record.is_dir() else record for record in records]
         found = [read_record(path) for path in paths]
         if len(found) > 1 and all(record.shard is not None for record in found):
-            _merge_shards(records, report_dir)
+            _merge_shards(records, report_dir, baselines)
         if len(found) > 2 or (len(found) == 2 and benchmark_json is not None):
             raise fail(MOST_RECORDS)
         if len(found) == 2:
@@ -85,7 +93,7 @@ def report(
         if report_dir is not None and len(found) == 2:
             typer.echo(f"page: {write_beside(found[0], found[1], report_dir)}")
         elif report_dir is not None:
-            write_reports(found[0], report_dir, pictures=paths[0].parent, history=store, baselines=baselines)
+            _warn(write_reports(found[0], report_dir, pictures=paths[0].parent, history=store, baselines=baselines))
             typer.echo(f"page: {report_dir / 'report.html'}")
         if benchmark_json is not None:
             write_benchmark_json(found[0], benchmark_json)
@@ -94,10 +102,15 @@ def report(
         raise fail(error) from None
 
 
-def _merge_shards(records: list[Path], report_dir: Path | None) -> NoReturn:
+def _warn(left_out: Sequence[str]) -> None:
+    for reason in left_out:
+        typer.echo(printable(f"left out: {reason}"), err=True)
+
+
+def _merge_shards(records: list[Path], report_dir: Path | None, baselines: Path) -> NoReturn:
     if report_dir is None:
         raise fail("these are shards of a run: --report-dir says where the whole run's report goes")
-    merge(records, report_dir)
+    merge(records, report_dir, baselines=baselines)
 
 
 def merge(
@@ -106,17 +119,17 @@ def merge(
     history: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Also keep the whole run's record in this folder.")
     ] = None,
+    baselines: Baselines = Path("baselines"),
 ) -> NoReturn:
     """Put the records of all shards into one. The exit code is that of the worst; a missing shard is never green."""
     from nearlossless.history.store import append
-    from nearlossless.printable import printable
     from nearlossless.record import RecordError
     from nearlossless.report import write_reports
     from nearlossless.runs.merging import MergeError, merge_reports
 
     try:
         merged = merge_reports(records, report_dir)
-        write_reports(merged, report_dir, history=history)
+        _warn(write_reports(merged, report_dir, history=history, baselines=baselines))
         kept = [append(merged, history)] if history is not None else []
     except (MergeError, RecordError, OSError, ValueError) as error:
         raise fail(error) from None

@@ -179,11 +179,12 @@ def compiled_pipeline(
     with pytest.MonkeyPatch.context() as patch:
         for name, value in (cache_environment(cache_folder) | subject.recipe.environment).items():
             patch.setenv(name, value)
-        if baseline_pipeline is None:
-            compiled, subject_record.effect = compile_alone(subject, progress)
-            subject_record.fingerprint = fingerprint_of(compiled, subject.case, subject.device)
-        else:
-            compiled, subject_record.effect = compile_beside(baseline_pipeline, subject, progress)
+        with quiet_machine(request.config, progress):  # compiling takes every core from what another worker times
+            if baseline_pipeline is None:
+                compiled, subject_record.effect = compile_alone(subject, progress)
+                subject_record.fingerprint = fingerprint_of(compiled, subject.case, subject.device)
+            else:
+                compiled, subject_record.effect = compile_beside(baseline_pipeline, subject, progress)
         yield compiled
 
 

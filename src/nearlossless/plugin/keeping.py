@@ -8,6 +8,7 @@ import pytest
 
 from nearlossless.history.store import append
 from nearlossless.plugin.items import baselines_folder
+from nearlossless.plugin.stash import LEFT_OUT
 from nearlossless.record import write_record
 from nearlossless.runs.run import Run
 
@@ -55,13 +56,14 @@ def write_reports(config: pytest.Config, run: Run) -> str | None:
         What went wrong, and where the record is; None if all is well.
     """
     try:
-        run.write(history=history_folder(config), baselines=baselines_folder(config))
+        left_out = run.write(history=history_folder(config), baselines=baselines_folder(config))
     except OSError as error:
         saved = write_record(run.record(), Path(tempfile.mkdtemp(prefix="nearlossless-")))
         return (
             f"--report-dir {run.folder}: cannot be written any more ({error.strerror}); what was measured is in"
             f" {saved}: nearlossless report {saved} --report-dir DIR"
         )
+    config.stash[LEFT_OUT] = left_out
     return None
 
 

@@ -21,7 +21,7 @@ def write_reports(
     pictures: Path | None = None,
     history: Path | None = None,
     baselines: Path | None = None,
-) -> None:
+) -> list[str]:
     """
     Write `summary.md` and `report.html`.
 
@@ -29,29 +29,40 @@ def write_reports(
         record: What was measured.
         folder: Where they are written.
         pictures: The record's own folder, if it is another one.
-        history: Folder of kept records, for what changed since the last green run; one that cannot be read is none.
+        history: Folder of kept records, for what changed since the last green run.
         baselines: Folder of cases, whose accepted records stand in where the history has no green run.
+
+    Returns:
+        What of the history could not be read, each with its reason; the reports do without it.
+
+    Raises:
+        OSError: They cannot be written.
     """
     from nearlossless.report.html import Known, render_html
     from nearlossless.report.markdown import render_markdown
 
-    entries = _looking_back(record, history) if history is not None else []
+    entries, left_out = _looking_back(record, history) if history is not None else ([], [])
     write_text(folder / SUMMARY_FILE, render_markdown(record))
     write_text(folder / PAGE_FILE, render_html(record, pictures or folder, Known(history=entries, baselines=baselines)))
+    return left_out
 
 
-def _looking_back(record: Record, history: Path) -> "list[Entry]":
-    """The newest kept runs and, last, this one, if it is not kept yet."""
+def _looking_back(record: Record, history: Path) -> "tuple[list[Entry], list[str]]":
+    """The newest kept runs and, last, this one, if it is not kept yet; and what could not be read."""
     from nearlossless.history.store import Entry, newest
 
     try:
-        entries = newest(history, KEPT_RUNS).entries
-        started = datetime.fromisoformat(record.started)
-    except (OSError, ValueError):
-        return []
-    if all(entry.record.started != record.started for entry in entries):
-        entries.append(Entry(name="this run", started=started, record=record))
-    return entries
+        loaded = newest(history, KEPT_RUNS)
+    except FileNotFoundError:  # the first run is yet to be kept
+        return [], []
+    except OSError as error:
+        return [], [f"{history}: cannot be read ({error.strerror})"]
+    try:
+        this = Entry(name="this run", started=datetime.fromisoformat(record.started), record=record)
+    except ValueError:
+        return [], [f"{record.started!r}: is no time at which a run started"]
+    is_kept = any(entry.record.started == record.started for entry in loaded.entries)
+    return [*loaded.entries, *([] if is_kept else [this])], loaded.skipped
 
 
 def write_beside(old: Record, new: Record, folder: Path) -> Path:

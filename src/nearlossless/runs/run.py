@@ -171,10 +171,10 @@ class Run:
                 found.append((name, f"{check.obtained:.6g} {check.unit}".rstrip() + bound))
         return found
 
-    def write(self, *, history: Path | None = None, baselines: Path | None = None) -> Path:
-        """Write record, summary and report into the folder and return it; see `write_reports` for the arguments."""
+    def write(self, *, history: Path | None = None, baselines: Path | None = None) -> list[str]:
+        """Write record, summary and report into the folder; arguments and result are those of `write_reports`."""
         record = self.record()
         write_record(record, self.folder)
-        write_reports(record, self.folder, history=history, baselines=baselines)
+        left_out = write_reports(record, self.folder, history=history, baselines=baselines)
         self.is_written = True
-        return self.folder
+        return left_out

@@ -10,6 +10,7 @@ from tests.scores import scores
 from typer.testing import CliRunner
 
 from nearlossless.cli import app
+from nearlossless.history.store import append
 from nearlossless.record import RECORD_FILE, Record, RecordError, read_record, write_record
 from nearlossless.record.quality import PictureRecord
 from nearlossless.record.schema import record_schema
@@ -162,6 +163,19 @@ def test_properties_of_any_prompt_stand_in_a_file_of_xml(full_record: Record, tm
     found = Run(tmp_path, subjects={"a": subject}).properties(subject.verdicts[0].test)
     (name,) = [name for name, _ in found if "red" in name]
     assert name == rf"{check.name} of 'red\x1b[31m\n::x' seed {picture.seed}"
+
+
+def test_history_that_cannot_be_read_is_told(full_record: Record, tmp_path: Path) -> None:
+    """A folder that is not there is a usage error, and a damaged file in it is named; the reports are written."""
+    write_record(full_record, tmp_path)
+    command = ["report", str(tmp_path), "--report-dir", str(tmp_path / "out"), "--store"]
+    assert CliRunner().invoke(app, [*command, str(tmp_path / "nowhere")]).exit_code == 2
+    store = tmp_path / "store"
+    append(full_record, store)
+    (store / "\x1b[2Jnight.json").write_text("{}", encoding="utf-8")
+    done = CliRunner().invoke(app, [*command, str(store)])
+    assert (done.exit_code, (tmp_path / "out" / "report.html").exists()) == (0, True)
+    assert r"x1b[2Jnight.json: is not named like a kept record" in done.stderr
 
 
 def large(record: Record, subjects: int, pictures: int, reason: str = "r" * 500) -> Record:

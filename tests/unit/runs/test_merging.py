@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from nearlossless.accepting.accepted import accepted_path
 from nearlossless.cli import app
 from nearlossless.history.store import newest
 from nearlossless.record import RECORD_FILE, Record, read_record, write_record
@@ -197,6 +198,22 @@ def test_command_writes_the_whole_run(make_part: MakePart, tmp_path: Path) -> No
     assert [entry.record for entry in newest(tmp_path / "kept", 5).entries] == [written]
 
 
+@pytest.mark.parametrize("command", ["merge", "report"])
+def test_merged_page_looks_back_on_the_accepted_record(make_part: MakePart, tmp_path: Path, command: str) -> None:
+    """Without a history, what changed is told since the record that the folder of cases holds, as on a shard's page."""
+    parts = [make_part(1), make_part(2)]
+    subject = parts[0].record.subjects[0]
+    assert subject.fingerprint is not None
+    picture = subject.fingerprint.picture
+    accepted = accepted_path(tmp_path / "cases" / subject.case, subject.recipe, picture.hardware, picture.dtype)
+    accepted.parent.mkdir(parents=True)
+    accepted.write_text(parts[0].record.model_dump_json(), encoding="utf-8")
+    options = ["--report-dir", str(tmp_path / "merged"), "--baselines", str(tmp_path / "cases")]
+    done = CliRunner().invoke(app, [command, *(str(part.source) for part in parts), *options])
+    assert done.exit_code == 0, done.output
+    assert "accepted record" in (tmp_path / "merged" / "report.html").read_text(encoding="utf-8")
+
+
 def test_report_puts_shards_together(make_part: MakePart, tmp_path: Path) -> None:
     """`nearlossless report` of several shards is a merge with its exit code, and asks where it is to go."""
     folders = [str(make_part(number, of=3).source) for number in (1, 2)]
@@ -223,7 +240,7 @@ def test_lack_does_not_steer_the_terminal(make_part: MakePart, tmp_path: Path) -
     command = ["merge", str(part.source), "--report-dir", str(tmp_path / "merged")]
     done = CliRunner().invoke(app, command, color=True)
     assert done.exit_code == EXIT_UNDECIDED, done.output
-    assert "[2Jshard" in done.stderr
+    assert r"\x1b[2Jshard" in done.stderr
     assert "\x1b[2J" not in done.stderr
 
 
