@@ -27,18 +27,20 @@ def leaves_band(result: PromptResult, thresholds: Thresholds) -> bool | None:
     Whether a prompt's picture is one that the quality gate would call a regression, beside the live baseline's.
 
     Returns:
-        None where that cannot be told: no band, or no pictures through no fault of the recipe's.
+        None where that cannot be told: no band, no pictures through no fault of the recipe's, or a figure that was not
+        computed and no other one that is beyond its threshold.
     """
     band = thresholds.live
     if result.status in (Status.BASELINE_FAILED, Status.SET_ASIDE) or band.min_ssim is None:
         return None
     if result.status is Status.RECIPE_FAILED or result.problem is not None:
         return True
-    outcomes = [check.outcome for check in band_checks("live", result.scores, band)]
-    if thresholds.max_clip_drop is not None and result.clip_drop is not None:
-        outcomes.append(at_most("", result.clip_drop, thresholds.max_clip_drop).outcome)
-    # A score that is NaN, or none at all, is nothing to be proud of.
-    return any(outcome is not Outcome.PASS for outcome in outcomes)
+    outcomes = {check.outcome for check in band_checks("live", result.scores, band)}
+    if thresholds.max_clip_drop is not None:
+        outcomes.add(at_most("", result.clip_drop, thresholds.max_clip_drop).outcome)
+    if Outcome.REGRESSION in outcomes:
+        return True
+    return None if Outcome.NOT_COMPARABLE in outcomes else False
 
 
 @dataclass(slots=True, kw_only=True)
@@ -106,9 +108,14 @@ class Judge:
         return mean_interval(self.compiled_clip, alpha=self.alpha)
 
     @property
+    def told(self) -> int:
+        """Prompts of which it can be told whether they left their band."""
+        return self.count - self.unknown
+
+    @property
     def share_interval(self) -> Interval:
-        """Of the share off among prompts like these."""
-        return share_interval(self.off, self.count, None, alpha=self.alpha)
+        """Of the share off among prompts like those that can be told."""
+        return share_interval(self.off, self.told, None, alpha=self.alpha)
 
     @property
     def certain(self) -> Outcome | None:
@@ -146,9 +153,8 @@ class Judge:
         limit = self.thresholds.evaluation.max_clip_drop
         obtained = self.drop.mean if self.drop.count and self._has_all_scores else None
         note = f"{self.cut_drops} counted as {MOST_DROP:g}" if self.cut_drops else ""
-        check = at_most(CLIP_DROP, obtained, limit, unit="points", note=note)
+        check = _with_interval(at_most(CLIP_DROP, obtained, limit, unit="points", note=note), self.drop_interval)
         evidence = self._drop_evidence
-        check = replace(check, interval=self.drop_interval)
         return self._so_far(
             check, evidence is not None and evidence.is_above, evidence is not None and evidence.is_below
         )
@@ -167,17 +173,20 @@ class Judge:
             is_bad, is_good = evidence.is_above, evidence.is_below
             if is_floor:
                 is_bad, is_good = is_good, is_bad
-            checks.append(self._so_far(replace(check, interval=self.clip_interval), is_bad, is_good))
+            checks.append(self._so_far(_with_interval(check, self.clip_interval), is_bad, is_good))
         return checks
 
     def _share_check(self) -> Check:
-        limit = self.thresholds.evaluation.max_share_off
-        told = self.count - self.unknown
-        check = at_most(SHARE_OFF, self.off / told if told else None, limit, note=f"{self.off} of {told}")
-        check = replace(check, interval=self.share_interval)
+        limit, told = self.thresholds.evaluation.max_share_off, self.told
+        note = f"{self.off} of {told}" + (f", {self.unknown} cannot be told" if self.unknown else "")
+        check = at_most(SHARE_OFF, self.off / told if told else None, limit, note=note)
+        check = _with_interval(check, self.share_interval)
         if limit is None or not told:
             return check
-        whole = share_interval(self.off, told, self.total, alpha=self.alpha)
+        # Of the whole list, where one that cannot be told counts as right: it may be so for a reason.
+        whole = share_interval(self.off, self.count, self.total, alpha=self.alpha)
+        if self.unknown:
+            return replace(check, outcome=Outcome.REGRESSION if whole.low > limit else Outcome.NOT_COMPARABLE)
         return self._so_far(check, whole.low > limit, whole.high <= limit)
 
     def _so_far(self, check: Check, is_bad: bool, is_good: bool) -> Check:
@@ -201,6 +210,11 @@ class Judge:
             else:
                 checks.append((at_least if kind == "min" else at_most)(title, distances.get(distance), limit))
         return checks
+
+
+def _with_interval(check: Check, interval: Interval) -> Check:
+    """The check with an interval beside its figure, if it has one."""
+    return check if check.obtained is None else replace(check, interval=interval)
 
 
 def distance_title(name: str) -> str:

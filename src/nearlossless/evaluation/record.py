@@ -81,7 +81,7 @@ class EvaluationRecord(Part):
     compiled_clip: Mean | None = None
     clip_drop: Mean | None = None
     off: int
-    share_off: Mean
+    share_off: Mean | None  # of the prompts of which it can be told
     distances: dict[str, float] = Field(default_factory=dict)
     reference: str | None = None
     quantiles: dict[str, dict[str, float]] = Field(default_factory=dict)

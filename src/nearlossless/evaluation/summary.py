@@ -67,7 +67,7 @@ def summarize(
 
 
 def _of_judge(judge: Judge) -> dict[str, Any]:
-    share = judge.share_interval
+    share, told = judge.share_interval, judge.told
     return {
         "judged": judge.count,
         "stopped_early": judge.count < judge.total,
@@ -79,7 +79,7 @@ def _of_judge(judge: Judge) -> dict[str, Any]:
         "compiled_clip": _mean(judge.compiled_clip, judge.alpha),
         "clip_drop": _mean(judge.drop, judge.alpha),
         "off": judge.off,
-        "share_off": Mean(mean=judge.off / max(1, judge.count - judge.unknown), low=share.low, high=share.high),
+        "share_off": Mean(mean=judge.off / told, low=share.low, high=share.high) if told else None,
     }
 
 

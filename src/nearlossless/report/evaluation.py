@@ -30,11 +30,13 @@ def figure_rows(record: EvaluationRecord) -> list[Row]:
     return rows + [_row(record, distance_title(name), name, value, _number) for name, value in plain.items()]
 
 
-def _row(record: EvaluationRecord, title: str, name: str, mean: Mean, shown: Callable[[float], str]) -> Row:
-    is_known = math.isfinite(mean.low) and mean.low != mean.high
+def _row(record: EvaluationRecord, title: str, name: str, mean: Mean | None, shown: Callable[[float], str]) -> Row:
     limits = [(sign, getattr(record.band, f"{kind}_{name}", None)) for kind, sign in (("min", ">="), ("max", "<="))]
     required = ", ".join(f"{sign} {shown(limit)}" for sign, limit in limits if limit is not None)
-    return title, shown(mean.mean), required, f"{shown(mean.low)} to {shown(mean.high)}" if is_known else ""
+    if mean is None:
+        return title, "-", required, ""
+    has_interval = math.isfinite(mean.low) and mean.low != mean.high
+    return title, shown(mean.mean), required, f"{shown(mean.low)} to {shown(mean.high)}" if has_interval else ""
 
 
 def _number(value: float) -> str:

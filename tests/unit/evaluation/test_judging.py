@@ -9,8 +9,9 @@ from tests.unit.evaluation.conftest import MakeResult
 
 from nearlossless.cases.thresholds import Band, Thresholds
 from nearlossless.evaluation.bands import SetBand
-from nearlossless.evaluation.judging import Judge, leaves_band
+from nearlossless.evaluation.judging import CLIP, CLIP_DROP, SHARE_OFF, Judge, leaves_band
 from nearlossless.evaluation.results import Status
+from nearlossless.evaluation.sampling import share_interval
 from nearlossless.verdicts import Outcome
 
 LIVE = Band(min_ssim=0.9)
@@ -182,13 +183,18 @@ def test_score_that_is_not_there_is_not_judged(make_result: MakeResult) -> None:
     ("changes", "is_off"),
     [
         ({}, False),
-        ({"scores": scores(0.9)}, False),
-        ({"scores": scores(0.899)}, True),
-        ({"scores": scores(float("nan"))}, True),
-        ({"scores": None}, True),
+        ({"scores": scores(0.9, flip=0.1)}, False),
+        ({"scores": scores(0.899, flip=0.1)}, True),
+        ({"scores": scores(float("nan"))}, None),
+        ({"scores": None}, None),
+        ({"scores": scores(float("nan"), flip=0.2)}, True),
+        ({"scores": scores(flip=None)}, None),
+        ({"scores": scores(0.899, flip=None)}, True),
         ({"problem": "black"}, True),
         ({"compiled_clip": 29.0}, False),
         ({"compiled_clip": 28.9}, True),
+        ({"compiled_clip": None}, None),
+        ({"compiled_clip": float("nan")}, None),
         ({"status": Status.RECIPE_FAILED, "scores": None}, True),
         ({"status": Status.SET_ASIDE, "scores": None}, None),
     ],
@@ -196,9 +202,59 @@ def test_score_that_is_not_there_is_not_judged(make_result: MakeResult) -> None:
 def test_prompt_is_off_where_the_quality_gate_would_fail_it(
     make_result: MakeResult, changes: dict[str, Any], is_off: bool | None
 ) -> None:
-    """The live band and the drop of single pictures, from both sides."""
-    thresholds = Thresholds(live=LIVE, max_clip_drop=1.0)
+    """The live band and the drop of single pictures, from both sides; what was not computed stays open."""
+    thresholds = Thresholds(live=Band(min_ssim=0.9, max_flip=0.1), max_clip_drop=1.0)
+    changes = {"scores": scores(flip=0.1), **changes}
     assert leaves_band(make_result(0, **changes), thresholds) is is_off
+
+
+def judged_without_flip(make_result: MakeResult, *, off: int, of: int, total: int) -> Judge:
+    """A judge whose band names FLIP, which nobody computed, after so many prompts, the first of them off."""
+    judged = judge(total)
+    judged.thresholds = judged.thresholds.model_copy(update={"live": Band(min_ssim=0.9, max_flip=0.1)})
+    for number in range(of):
+        judged.add(make_result(number, scores=scores(0.5 if number < off else 1.0)))
+    return judged
+
+
+def test_figure_that_is_not_computed_is_no_regression(make_result: MakeResult) -> None:
+    """Without FLIP nobody can tell, in the middle and at the end, and no share with its interval is made up for it."""
+    for total in (20, 40):
+        judged = judged_without_flip(make_result, off=0, of=20, total=total)
+        found = judged.verdict({})
+        assert (judged.told, judged.certain) == (0, None)
+        assert found.outcome is Outcome.NOT_COMPARABLE
+        assert f"{SHARE_OFF}: obtained nothing, required <= 0.05 (0 of 0, 20 cannot be told)" in found.reason
+
+
+@pytest.mark.parametrize(("off", "outcome"), [(1, Outcome.NOT_COMPARABLE), (2, Outcome.REGRESSION)])
+def test_share_among_few_that_can_be_told_is_no_proof(make_result: MakeResult, off: int, outcome: Outcome) -> None:
+    """Only bad pictures can be told where FLIP is missing: what fails is more than 5 % of all, whatever others are."""
+    judged = judged_without_flip(make_result, off=off, of=20, total=20)
+    assert judged.verdict({}).outcome is outcome
+
+
+def test_missing_figure_leaves_many_bad_pictures_a_regression(make_result: MakeResult) -> None:
+    """A list whose every prompt so far is off is certainly a regression, also where some figure is missing."""
+    assert judged_without_flip(make_result, off=50, of=51, total=1000).certain is Outcome.REGRESSION
+    assert judged_without_flip(make_result, off=2, of=51, total=1000).certain is None
+
+
+def test_interval_of_the_share_is_that_of_the_prompts_told(make_result: MakeResult) -> None:
+    """Two of two that can be told are all of them, and the interval beside them reaches as far."""
+    interval = judged_without_flip(make_result, off=2, of=40, total=100).share_interval
+    assert interval == share_interval(2, 2, None, alpha=0.01)
+    assert interval.low < interval.high == 1
+
+
+def test_mean_that_is_not_there_has_no_interval(make_result: MakeResult) -> None:
+    """Of scores with a NaN among them neither a mean nor its interval is told."""
+    judged = judge(100, min_clip=20.0)
+    for number in range(100):
+        judged.add(make_result(number, compiled_clip=30.0 - number % 3 if number else float("nan")))
+    reason = judged.verdict({}).reason
+    assert f"{CLIP_DROP}: obtained nothing, required" in reason
+    assert f"{CLIP}: obtained nothing, required" in reason
 
 
 def test_without_a_live_band_nothing_is_off_or_right(make_result: MakeResult) -> None:

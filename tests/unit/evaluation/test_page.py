@@ -83,6 +83,11 @@ def test_figures_stand_beside_what_is_required() -> None:
     ]
 
 
+def test_share_that_nobody_can_tell_is_no_share() -> None:
+    """A dash, not 0 %."""
+    assert figure_rows(record(share_off=None))[1] == ("share of prompts off", "-", "<= 2 %", "")
+
+
 def test_prompts_do_not_steer_the_terminal() -> None:
     """Escape codes of a prompt that a reason quotes, and those of a name, are left out of what is printed."""
     evil = "\x1b[2Jred\x1b]0;title\x07"

@@ -1,0 +1,73 @@
+"""The record of an evaluation whose results are made by hand."""
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+import pytest
+from tests.scores import scores
+from tests.unit.evaluation.conftest import MakeResult
+
+from nearlossless.environment import Fingerprint
+from nearlossless.evaluation.prompts import Prompt
+from nearlossless.evaluation.record import EvaluationRecord
+from nearlossless.evaluation.results import Drawn, PromptResult
+from nearlossless.progress import Progress
+from nearlossless.record import Record
+from nearlossless.runs.selection import select_subjects
+
+pytest.importorskip("pyarrow")
+from nearlossless.evaluation.engines import Results
+from nearlossless.evaluation.evaluating import evaluate
+from nearlossless.evaluation.preparing import Wanted, prepare
+from nearlossless.evaluation.store import Store
+
+Draw = Callable[[int], PromptResult]
+Evaluate = Callable[[Draw], EvaluationRecord]
+
+
+class ByHand:
+    """An engine whose pictures are made up."""
+
+    workers = 1
+
+    def __init__(self, draw: Draw, fingerprint: Fingerprint) -> None:
+        self._draw, self._fingerprint = draw, fingerprint
+
+    def start(self) -> Fingerprint:
+        """Of a record."""
+        return self._fingerprint
+
+    def results(self, prompts: Iterable[Prompt], _: Store) -> Results:
+        """One after the other, with pictures."""
+        for prompt in prompts:
+            yield Drawn(result=self._draw(prompt.number), pictures={"baseline": b"1", "recipe": b"2"})
+
+    def close(self) -> None:
+        """Nothing to give back."""
+
+
+@pytest.fixture
+def evaluate_by_hand(baselines: Path, prompts_file: Path, full_record: Record, tmp_path: Path) -> Evaluate:
+    """Evaluates the tiny case over twelve prompts with results made by hand."""
+    (subject,) = select_subjects(baselines, cases=["tiny"], recipes=["same"])
+    fingerprint = full_record.subjects[0].fingerprint
+    assert fingerprint is not None
+    wanted = Wanted(subject=subject, folder=tmp_path / "results", prompts=str(prompts_file))
+
+    def run(draw: Draw) -> EvaluationRecord:
+        return evaluate(prepare(wanted), ByHand(draw, fingerprint), Progress(lambda _: None)).record
+
+    return run
+
+
+def test_share_of_prompts_off_is_of_those_that_can_be_told(evaluate_by_hand: Evaluate, make_result: MakeResult) -> None:
+    """Of twelve one is off and three have no figure: a ninth, not a twelfth."""
+    found = {0: scores(0.5), 1: None, 2: None, 3: None}
+    record = evaluate_by_hand(lambda number: make_result(number, scores=found.get(number, scores())))
+    assert record.share_off is not None
+    assert record.share_off.mean == pytest.approx(1 / 9)
+
+
+def test_share_of_prompts_that_nobody_can_tell_is_left_out(evaluate_by_hand: Evaluate, make_result: MakeResult) -> None:
+    """No figure of any prompt leaves none of the set."""
+    assert evaluate_by_hand(lambda number: make_result(number, scores=None)).share_off is None
