@@ -5,6 +5,7 @@ Pure but for reading bands; prompts come in the order of drawing, always.
 """
 
 import math
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
@@ -18,6 +19,7 @@ from nearlossless.verdicts import Check, Outcome, Verdict, at_least, at_most, fo
 
 GATE = "evaluation"
 MOST_DROP = 10.0  # points of CLIP score that one prompt counts with, either way, in the mean drop
+MOST_NAMED = 10  # prompts without an answer, of each kind; the table of results has them all
 SAMPLED = ("clip", "clip_drop", "share_off")  # bands that a prefix of the list can decide
 CLIP, CLIP_DROP, SHARE_OFF = "mean CLIP score", "mean CLIP drop", "share of prompts off"
 
@@ -52,7 +54,8 @@ class Judge:
     total: int
     count: int = 0
     off: int = 0
-    without_answer: list[PromptResult] = field(default_factory=list)
+    without_answer: Counter[Status] = field(default_factory=Counter)  # prompts that were not drawn, of each kind
+    named: list[PromptResult] = field(default_factory=list)  # the first of each of these kinds
     unknown: int = 0  # prompts of which nobody can tell whether they left their band
     baseline_clip: Moments = field(default_factory=Moments)
     compiled_clip: Moments = field(default_factory=Moments)
@@ -77,7 +80,9 @@ class Judge:
         self.off += bool(is_off)
         self.unknown += is_off is None
         if result.status is not Status.DRAWN:
-            self.without_answer.append(result)
+            if self.without_answer[result.status] < MOST_NAMED:
+                self.named.append(result)
+            self.without_answer[result.status] += 1
         if result.status in (Status.BASELINE_FAILED, Status.SET_ASIDE):
             return
         before, after = result.baseline_clip, result.compiled_clip
@@ -120,7 +125,7 @@ class Judge:
     @property
     def certain(self) -> Outcome | None:
         """REGRESSION or PASS where no prompt to come is likely to change it; None while it may."""
-        outcomes = [check.outcome for check in self._sampled_checks()]
+        outcomes = {check.outcome for check in [*self._sampled_checks(), *self._unanswered_checks()]}
         if Outcome.REGRESSION in outcomes:
             return Outcome.REGRESSION
         needs_all = any(
@@ -128,8 +133,7 @@ class Judge:
             for name, value in self.thresholds.evaluation
             if not name.endswith(("clip", "drop", "off"))
         )
-        is_sound = not needs_all and not self.without_answer and not self.unknown
-        return Outcome.PASS if is_sound and set(outcomes) == {Outcome.PASS} else None
+        return Outcome.PASS if not needs_all and outcomes == {Outcome.PASS} else None
 
     def verdict(self, distances: Mapping[str, float | None]) -> Verdict:
         """
@@ -138,16 +142,22 @@ class Judge:
         Args:
             distances: Between sets, by the name of their ceiling without `max_`; judged when all prompts are drawn.
         """
-        checks = self._sampled_checks()
-        checks += [
-            found("prompt", _outcome_of(result), f"{result.status}: {result.problem}", of=_named(result))
-            for result in self.without_answer
-        ]
-        checks += self._distance_checks(distances)
+        checks = [*self._sampled_checks(), *self._unanswered_checks(), *self._distance_checks(distances)]
         return verdict(GATE, checks)
 
     def _sampled_checks(self) -> list[Check]:
         return [self._drop_check(), self._share_check(), *self._clip_checks()]
+
+    def _unanswered_checks(self) -> list[Check]:
+        """Of each kind of prompts without an answer the first few by name, and how many more there are."""
+        checks = [
+            found("prompt", _outcome_of(result.status), f"{result.status}: {result.problem}", of=_named(result))
+            for result in self.named
+        ]
+        for status, count in self.without_answer.items():
+            if count > MOST_NAMED:
+                checks.append(found("prompts", _outcome_of(status), f"and {count - MOST_NAMED} more: {status}"))
+        return checks
 
     def _drop_check(self) -> Check:
         limit = self.thresholds.evaluation.max_clip_drop
@@ -161,7 +171,7 @@ class Judge:
 
     @property
     def _has_all_scores(self) -> bool:
-        unanswered = sum(result.status is not Status.RECIPE_FAILED for result in self.without_answer)
+        unanswered = self.without_answer[Status.BASELINE_FAILED] + self.without_answer[Status.SET_ASIDE]
         return self.drop.count == self.count - unanswered
 
     def _clip_checks(self) -> list[Check]:
@@ -226,5 +236,5 @@ def _named(result: PromptResult) -> str:
     return f"{result.number} (line {result.line}, {quoted(result.prompt)})"
 
 
-def _outcome_of(result: PromptResult) -> Outcome:
-    return Outcome.REGRESSION if result.status is Status.RECIPE_FAILED else Outcome.NOT_COMPARABLE
+def _outcome_of(status: Status) -> Outcome:
+    return Outcome.REGRESSION if status is Status.RECIPE_FAILED else Outcome.NOT_COMPARABLE

@@ -86,7 +86,8 @@ class EvaluationRecord(Part):
     reference: str | None = None
     quantiles: dict[str, dict[str, float]] = Field(default_factory=dict)
     worst: list[WorstPrompt] = Field(default_factory=list)
-    set_aside: list[WorstPrompt] = Field(default_factory=list)
+    without_answer: dict[str, int] = Field(default_factory=dict)  # prompts that were not drawn, by status
+    set_aside: list[WorstPrompt] = Field(default_factory=list)  # the first ten of them
     results_sha256: str
     pace: PaceRecord
     picture: dict[str, Any]

@@ -78,6 +78,7 @@ def _of_judge(judge: Judge) -> dict[str, Any]:
         "baseline_clip": _mean(judge.baseline_clip, judge.alpha),
         "compiled_clip": _mean(judge.compiled_clip, judge.alpha),
         "clip_drop": _mean(judge.drop, judge.alpha),
+        "without_answer": dict(judge.without_answer),
         "off": judge.off,
         "share_off": Mean(mean=judge.off / told, low=share.low, high=share.high) if told else None,
     }
@@ -89,7 +90,7 @@ def _of_results(store: Store, judge: Judge) -> dict[str, Any]:
     return {
         "quantiles": quantiles(columns(islice(store.finished(), judge.count))),
         "worst": [_worst(result, store) for result in worst],
-        "set_aside": [_worst(result, store) for result in judge.without_answer if result.status is Status.SET_ASIDE],
+        "set_aside": [_worst(result, store) for result in judge.named if result.status is Status.SET_ASIDE],
         "results_sha256": results_sha256(islice(store.finished(with_features=True), judge.count)),
     }
 

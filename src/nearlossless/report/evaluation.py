@@ -8,6 +8,7 @@ from typing import Any
 from nearlossless.atomic import write_text
 from nearlossless.evaluation.judging import CLIP_DROP, MOST_DROP, SHARE_OFF, distance_title
 from nearlossless.evaluation.record import PAGE_FILE, EvaluationRecord, Mean
+from nearlossless.evaluation.results import Status
 from nearlossless.printable import printable
 from nearlossless.report.console import render_cells
 from nearlossless.report.templating import inlined, template
@@ -101,6 +102,7 @@ def write_evaluation_page(record: EvaluationRecord, folder: Path) -> Path:
         quantile_headings=headings,
         quantiles=rows,
         plots=_plots(record, folder),
+        more_set_aside=record.without_answer.get(Status.SET_ASIDE, 0) - len(record.set_aside),
         thumbnails=thumbnails(folder, files),
     )
     path = folder / PAGE_FILE

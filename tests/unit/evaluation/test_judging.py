@@ -9,7 +9,7 @@ from tests.unit.evaluation.conftest import MakeResult
 
 from nearlossless.cases.thresholds import Band, Thresholds
 from nearlossless.evaluation.bands import SetBand
-from nearlossless.evaluation.judging import CLIP, CLIP_DROP, SHARE_OFF, Judge, leaves_band
+from nearlossless.evaluation.judging import CLIP, CLIP_DROP, MOST_NAMED, SHARE_OFF, Judge, leaves_band
 from nearlossless.evaluation.results import Status
 from nearlossless.evaluation.sampling import share_interval
 from nearlossless.verdicts import Outcome
@@ -160,6 +160,42 @@ def test_one_prompt_without_pictures_is_named(make_result: MakeResult, status: S
     assert verdict.outcome is outcome
     assert "700 (line 701, 'prompt 700'): " in verdict.reason
     assert "planted" in verdict.reason
+
+
+FAILED: dict[str, Any] = {"problem": "planted", "scores": None, "baseline_clip": None, "compiled_clip": None}
+
+
+@pytest.mark.parametrize(
+    ("status", "certain"),
+    [
+        (Status.RECIPE_FAILED, Outcome.REGRESSION),
+        (Status.BASELINE_FAILED, None),
+        (Status.SET_ASIDE, None),
+    ],
+)
+def test_prompt_that_only_the_recipe_fails_is_certain_at_once(
+    make_result: MakeResult, status: Status, certain: Outcome | None
+) -> None:
+    """Whatever the other 4,999 are, the verdict is a regression; one without a baseline may still become one."""
+    judged = judge(5000)
+    judged.add(make_result(0, status=status, **FAILED))
+    assert judged.certain is certain
+    if certain is not None:
+        assert judged.verdict({}).outcome is certain
+
+
+def test_many_prompts_without_an_answer_are_counted(make_result: MakeResult) -> None:
+    """Of thousands the first ten of each kind are kept and told, of the others how many there are."""
+    judged = judge(3000)
+    for number in range(3000):
+        status = Status.SET_ASIDE if number < 2990 else Status.BASELINE_FAILED
+        judged.add(make_result(number, status=status, **FAILED))
+    assert len(judged.named) == 2 * MOST_NAMED
+    told = [str(check) for check in judged.verdict({}).checks]
+    assert len(told) < 30
+    assert "prompt of 9 (line 10, 'prompt 9'): set aside: planted" in told
+    assert [line for line in told if "more" in line] == ["prompts: and 2980 more: set aside"]
+    assert "2980 more" in judged.verdict({}).reason
 
 
 def test_one_prompt_counts_with_ten_points_at_most(make_result: MakeResult) -> None:

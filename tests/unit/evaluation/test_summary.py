@@ -10,7 +10,7 @@ from tests.unit.evaluation.conftest import MakeResult
 from nearlossless.environment import Fingerprint
 from nearlossless.evaluation.prompts import Prompt
 from nearlossless.evaluation.record import EvaluationRecord
-from nearlossless.evaluation.results import Drawn, PromptResult
+from nearlossless.evaluation.results import Drawn, PromptResult, Status
 from nearlossless.progress import Progress
 from nearlossless.record import Record
 from nearlossless.runs.selection import select_subjects
@@ -71,3 +71,13 @@ def test_share_of_prompts_off_is_of_those_that_can_be_told(evaluate_by_hand: Eva
 def test_share_of_prompts_that_nobody_can_tell_is_left_out(evaluate_by_hand: Evaluate, make_result: MakeResult) -> None:
     """No figure of any prompt leaves none of the set."""
     assert evaluate_by_hand(lambda number: make_result(number, scores=None)).share_off is None
+
+
+def test_prompts_set_aside_are_counted_and_the_first_named(
+    evaluate_by_hand: Evaluate, make_result: MakeResult, tmp_path: Path
+) -> None:
+    """Of twelve the record and its page name ten, and say that two are left."""
+    record = evaluate_by_hand(lambda number: make_result(number, status=Status.SET_ASIDE, problem="p", scores=None))
+    assert record.without_answer == {"set aside": 12}
+    assert [prompt.number for prompt in record.set_aside] == [*range(10)]
+    assert "and 2 more</p>" in (tmp_path / "results" / "report.html").read_text(encoding="utf-8")
