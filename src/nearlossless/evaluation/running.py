@@ -92,6 +92,8 @@ class _Prefix:
     def take(self, results: Iterable[PromptResult]) -> bool:
         """Hand on what is next in the list; whether nothing more is wanted."""
         for result in results:
+            if self._is_over:
+                break
             self._waiting[result.number] = result
             while not self._is_over and self._judge.count in self._waiting:
                 self._judge.add(self._waiting.pop(self._judge.count))

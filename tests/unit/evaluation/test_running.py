@@ -13,13 +13,13 @@ from nearlossless.evaluation.bands import SetBand
 from nearlossless.evaluation.identity import RunIdentity
 from nearlossless.evaluation.judging import Judge
 from nearlossless.evaluation.prompts import Prompt
-from nearlossless.evaluation.results import Drawn
+from nearlossless.evaluation.results import Drawn, PromptResult
 from nearlossless.progress import Progress
 
 pytest.importorskip("pyarrow")
 from nearlossless.evaluation.engines import Results
 from nearlossless.evaluation.running import Pace, draw_missing
-from nearlossless.evaluation.store import Store
+from nearlossless.evaluation.store import Store, results_in
 
 TOTAL = 100
 
@@ -110,6 +110,23 @@ def test_early_end_looks_at_finished_prefixes_only(store: Store, make_result: Ma
     assert engine.is_closed
     again, pace = run(store, Shuffled(make_result, broken=True), stop_early=True)
     assert (again.count, pace.prompts) == (judge.count, 0)
+
+
+def test_results_behind_a_certain_prefix_are_not_even_read(store: Store, make_result: MakeResult) -> None:
+    """Of a folder with all results an early end reads those that it judges: the others would pile up in memory."""
+    for number in range(TOTAL):
+        store.add(Drawn(result=make_result(number, scores=scores(0.1)), pictures={}))
+    read = []
+
+    def finished() -> Iterator[PromptResult]:
+        for result in results_in(store.folder):
+            read.append(result.number)
+            yield result
+
+    store.finished = finished  # type: ignore[method-assign, assignment]
+    judge, _ = run(store, Shuffled(make_result), stop_early=True)
+    assert judge.count < TOTAL / 2
+    assert len(read) <= judge.count + 1
 
 
 def test_without_stop_early_a_certain_regression_is_drawn_to_its_end(store: Store, make_result: MakeResult) -> None:
