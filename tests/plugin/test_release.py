@@ -11,7 +11,7 @@ RECIPES = {
     "identity": 'backend = "planted_backends:identity"',
     "damaged": 'backend = "planted_backends:one_tile_damaged"',
 }
-BANDS = {**LOOSE, "evaluation.max_clip_drop": 60.0, "evaluation.max_share_off": 0.2}
+BANDS = {**LOOSE, "evaluation.max_clip_drop": 9.9, "evaluation.max_share_off": 0.2}
 
 
 @pytest.fixture(scope="module")

@@ -1,12 +1,14 @@
 """What an evaluation over a set of prompts needs, and what it requires."""
 
-from typing import Annotated
+from typing import Annotated, Final
 
 from pydantic import Field
 
 from nearlossless.fields import Layer, Share, Strict
 
+MOST_DROP: Final = 10.0  # points of CLIP score that one prompt counts with, either way, in the mean drop
 Points = Annotated[float, Field(ge=0, le=100, allow_inf_nan=False)]
+Drop = Annotated[float, Field(ge=0, lt=MOST_DROP, allow_inf_nan=False)]  # a mean that no set exceeds would judge none
 Distance = Annotated[float, Field(allow_inf_nan=False)]
 
 
@@ -23,7 +25,7 @@ class SetBand(Layer):
 
     min_clip: Points | None = Field(None, description="Floor of the recipe's mean CLIP score.")
     max_clip: Points | None = Field(None, description="Ceiling of the recipe's mean CLIP score.")
-    max_clip_drop: Points | None = Field(None, description="Ceiling of the mean paired drop of the CLIP score.")
+    max_clip_drop: Drop | None = Field(None, description="Ceiling of the mean paired drop of the CLIP score.")
     max_share_off: Share | None = Field(None, description="Ceiling of the share of prompts that leave their band.")
     max_cmmd: Distance | None = Field(None, description="Ceiling of the CMMD between baseline and recipe.")
     max_kid: Distance | None = Field(None, description="Ceiling of the KID between baseline and recipe.")

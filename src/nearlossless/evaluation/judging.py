@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from nearlossless.cases.thresholds import Thresholds
+from nearlossless.evaluation.bands import MOST_DROP
 from nearlossless.evaluation.results import PromptResult, Status
 from nearlossless.evaluation.sampling import MeanEvidence, share_interval
 from nearlossless.gates.bands import band_checks
@@ -18,7 +19,6 @@ from nearlossless.sequential import Interval, Moments, mean_interval
 from nearlossless.verdicts import Check, Outcome, Verdict, at_least, at_most, found, verdict
 
 GATE = "evaluation"
-MOST_DROP = 10.0  # points of CLIP score that one prompt counts with, either way, in the mean drop
 MOST_NAMED = 10  # prompts without an answer, of each kind; the table of results has them all
 SAMPLED = ("clip", "clip_drop", "share_off")  # bands that a prefix of the list can decide
 CLIP, CLIP_DROP, SHARE_OFF = "mean CLIP score", "mean CLIP drop", "share of prompts off"
@@ -67,8 +67,7 @@ class Judge:
     def __post_init__(self) -> None:
         band = self.thresholds.evaluation
         if band.max_clip_drop is not None:
-            limit = min(band.max_clip_drop, MOST_DROP)
-            self._drop_evidence = MeanEvidence(limit, -MOST_DROP, MOST_DROP, self.total, self.alpha)
+            self._drop_evidence = MeanEvidence(band.max_clip_drop, -MOST_DROP, MOST_DROP, self.total, self.alpha)
         for name in ("min_clip", "max_clip"):
             if (limit := getattr(band, name)) is not None:
                 self._clip_evidence[name] = MeanEvidence(limit, 0.0, 100.0, self.total, self.alpha)

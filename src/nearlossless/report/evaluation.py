@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from nearlossless.atomic import write_text
-from nearlossless.evaluation.judging import CLIP_DROP, MOST_DROP, SHARE_OFF, distance_title
+from nearlossless.evaluation.bands import MOST_DROP
+from nearlossless.evaluation.judging import CLIP_DROP, SHARE_OFF, distance_title
 from nearlossless.evaluation.record import PAGE_FILE, EvaluationRecord, Mean
 from nearlossless.evaluation.results import Status
 from nearlossless.printable import printable

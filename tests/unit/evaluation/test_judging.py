@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from pydantic import ValidationError
 from tests.scores import scores
 from tests.unit.evaluation.conftest import MakeResult
 
@@ -205,6 +206,16 @@ def test_one_prompt_counts_with_ten_points_at_most(make_result: MakeResult) -> N
         judged.add(make_result(number, baseline_clip=80.0, compiled_clip=80.0 if number else 20.0))
     assert judged.drop.mean == pytest.approx(0.1)
     assert "1 counted as 10" in judged.verdict({}).reason
+
+
+def test_mean_drop_has_a_ceiling_that_a_set_can_exceed(make_result: MakeResult) -> None:
+    """No mean exceeds the ten points of a prompt: a ceiling there is refused, one below it fails the worst set."""
+    with pytest.raises(ValidationError, match="less than 10"):
+        judge(10, max_clip_drop=10.0)
+    judged = judge(10, max_clip_drop=9.99)
+    for number in range(10):
+        judged.add(make_result(number, baseline_clip=80.0, compiled_clip=0.0))
+    assert judged.verdict({}).outcome is Outcome.REGRESSION
 
 
 def test_score_that_is_not_there_is_not_judged(make_result: MakeResult) -> None:
