@@ -1,7 +1,9 @@
 """The record of an evaluation whose results are made by hand."""
 
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from pathlib import Path
+from typing import Protocol
 
 import pytest
 from tests.scores import scores
@@ -22,7 +24,13 @@ from nearlossless.evaluation.preparing import Wanted, prepare
 from nearlossless.evaluation.store import Store
 
 Draw = Callable[[int], PromptResult]
-Evaluate = Callable[[Draw], EvaluationRecord]
+
+
+class Evaluate(Protocol):
+    """Evaluates with results made by hand."""
+
+    def __call__(self, draw: Draw, *, stop_early: bool = False) -> EvaluationRecord:
+        """The record."""
 
 
 class ByHand:
@@ -54,8 +62,9 @@ def evaluate_by_hand(baselines: Path, prompts_file: Path, full_record: Record, t
     assert fingerprint is not None
     wanted = Wanted(subject=subject, folder=tmp_path / "results", prompts=str(prompts_file))
 
-    def run(draw: Draw) -> EvaluationRecord:
-        return evaluate(prepare(wanted), ByHand(draw, fingerprint), Progress(lambda _: None)).record
+    def run(draw: Draw, *, stop_early: bool = False) -> EvaluationRecord:
+        prepared = prepare(replace(wanted, stop_early=stop_early))
+        return evaluate(prepared, ByHand(draw, fingerprint), Progress(lambda _: None)).record
 
     return run
 
@@ -81,3 +90,19 @@ def test_prompts_set_aside_are_counted_and_the_first_named(
     assert record.without_answer == {"set aside": 12}
     assert [prompt.number for prompt in record.set_aside] == [*range(10)]
     assert "and 2 more</p>" in (tmp_path / "results" / "report.html").read_text(encoding="utf-8")
+
+
+def test_worst_prompts_say_where_their_pictures_were_not_kept(
+    evaluate_by_hand: Evaluate, make_result: MakeResult, tmp_path: Path
+) -> None:
+    """Ten worse ones behind those that an early end judges have the room; nothing is said where all are judged."""
+
+    def draw(number: int) -> PromptResult:
+        return make_result(number, scores=scores(0.9 - number / 100))
+
+    page = tmp_path / "results" / "report.html"
+    evaluate_by_hand(draw)
+    assert "pictures not kept" not in page.read_text(encoding="utf-8")
+    record = evaluate_by_hand(draw, stop_early=True)
+    assert [(prompt.number, prompt.recipe_file) for prompt in record.worst] == [(0, None)]
+    assert "pictures not kept: ten others that were drawn look worse" in page.read_text(encoding="utf-8")
