@@ -63,7 +63,8 @@ def kid(first_ND: "Rows", second_MD: "Rows") -> float:
     """
     Kernel inception distance: mean over 100 seeded subsets of 1,000 (or of all, if they are fewer); about 0 if alike.
 
-    It is unbiased, so that it may be slightly negative; of two sets drawn pair by pair alike it is.
+    It is unbiased, so that it may be slightly negative; of two sets drawn pair by pair alike it is. Its kernel is
+    (x y / D + 1) ** 3: of embeddings of unit length it never exceeds `most_kid`.
 
     Source: Bińkowski et al. 2018, "Demystifying MMD GANs", arXiv:1801.01401; polynomial MMD by torchmetrics.
     """
@@ -76,6 +77,11 @@ def kid(first_ND: "Rows", second_MD: "Rows") -> float:
         subsets = [_doubles(found[places]) for found, places in zip((first_ND, second_MD), chosen, strict=True)]
         values.append(float(poly_mmd(*subsets)))
     return sum(values) / len(values)
+
+
+def most_kid(size: int) -> float:
+    """The KID of two sets of unit-length embeddings with so many numbers, all of one opposite to all of the other."""
+    return 2 * ((1 + 1 / size) ** 3 - (1 - 1 / size) ** 3)
 
 
 @one_thread()

@@ -1,5 +1,6 @@
 """How well a picture follows its prompt."""
 
+import json
 from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
@@ -38,6 +39,16 @@ def judge_folder(judge: str) -> Path:
     if not folder.is_dir():
         raise CaseError(f"judge '{judge}' is no local folder; download a CLIP model once and name its folder")
     return folder
+
+
+def embedding_size(folder: Path) -> int | None:
+    """How many numbers an embedding of the CLIP in a folder has, where its `config.json` says so."""
+    try:
+        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    size = config.get("projection_dim") if isinstance(config, dict) else None
+    return size if isinstance(size, int) else None
 
 
 def clip_scorer(folder: Path) -> ClipScorer:

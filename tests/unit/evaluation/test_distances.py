@@ -8,7 +8,7 @@ import torch
 
 from nearlossless.cases.case import CaseError
 from nearlossless.evaluation import distances as computed
-from nearlossless.evaluation.distances import cmmd, fid, kid
+from nearlossless.evaluation.distances import KID_SEED, cmmd, fid, kid, most_kid
 from nearlossless.evaluation.reference import COVARIANCE, MEAN, distances, read_reference, write_reference
 
 NONE = np.zeros((0, 0), dtype=np.float32)
@@ -61,6 +61,40 @@ def test_kid_is_that_of_torchmetrics() -> None:
     metric.update(torch.from_numpy(first).double(), real=False)
     metric.update(torch.from_numpy(second).double(), real=True)
     assert kid(first, second) == pytest.approx(float(metric.compute()[0]), rel=1e-5)
+
+
+def test_kid_is_the_mean_over_seeded_subsets(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of sets larger than a subset, as its formula says, term by term, on subsets drawn with the same seed."""
+    monkeypatch.setattr(computed, "KID_SUBSETS", 7)
+    monkeypatch.setattr(computed, "KID_SUBSET_SIZE", 5)
+    first, second = features(40), features(30, shift=0.3, seed=1)
+    chance, expected = np.random.default_rng(KID_SEED), []
+
+    def kernel(a: np.ndarray, b: np.ndarray) -> float:
+        return float((a @ b / 8 + 1) ** 3)
+
+    for _ in range(7):
+        a = first.astype(np.float64)[chance.choice(40, 5, replace=False)]
+        b = second.astype(np.float64)[chance.choice(30, 5, replace=False)]
+        within = [kernel(x[i], x[j]) for x in (a, b) for i in range(5) for j in range(5) if i != j]
+        between = [kernel(x, y) for x in a for y in b]
+        expected.append(sum(within) / 20 - 2 * np.mean(between))
+    assert kid(first, second) == pytest.approx(np.mean(expected), rel=1e-9)
+    assert np.std(expected) > 0.01 * np.mean(expected)
+
+
+def test_no_kid_of_unit_length_exceeds_its_bound() -> None:
+    """Opposite sets reach it, about 12 over the length of an embedding; sets at right angles do not."""
+    ahead, aside = np.eye(2, 512, dtype=np.float32)
+    most = kid(np.tile(ahead, (4, 1)), np.tile(-ahead, (4, 1)))
+    assert most == pytest.approx(most_kid(512), rel=1e-9) == pytest.approx(12 / 512, rel=1e-4)
+    assert kid(np.tile(ahead, (4, 1)), np.tile(aside, (4, 1))) < 0.6 * most
+
+
+def test_no_cmmd_exceeds_its_bound() -> None:
+    """Opposite sets, 39.6 as the page says."""
+    ahead = np.tile(np.eye(1, 64, dtype=np.float32), (4, 1))
+    assert cmmd(ahead, -ahead) == pytest.approx(39.6, abs=0.01)
 
 
 def test_fid_of_gaussians_is_the_closed_form() -> None:

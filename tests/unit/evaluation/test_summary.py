@@ -1,7 +1,6 @@
 """The record of an evaluation whose results are made by hand."""
 
 from collections.abc import Callable, Iterable
-from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
@@ -9,7 +8,9 @@ import pytest
 from tests.scores import scores
 from tests.unit.evaluation.conftest import MakeResult
 
+from nearlossless.cases.case import CaseError
 from nearlossless.environment import Fingerprint
+from nearlossless.evaluation.distances import most_kid
 from nearlossless.evaluation.prompts import Prompt
 from nearlossless.evaluation.record import EvaluationRecord
 from nearlossless.evaluation.results import Drawn, PromptResult, Status
@@ -57,14 +58,13 @@ class ByHand:
 @pytest.fixture
 def evaluate_by_hand(baselines: Path, prompts_file: Path, full_record: Record, tmp_path: Path) -> Evaluate:
     """Evaluates the tiny case over twelve prompts with results made by hand."""
-    (subject,) = select_subjects(baselines, cases=["tiny"], recipes=["same"])
-    fingerprint = full_record.subjects[0].fingerprint
+    fingerprint, folder = full_record.subjects[0].fingerprint, tmp_path / "results"
     assert fingerprint is not None
-    wanted = Wanted(subject=subject, folder=tmp_path / "results", prompts=str(prompts_file))
 
     def run(draw: Draw, *, stop_early: bool = False) -> EvaluationRecord:
-        prepared = prepare(replace(wanted, stop_early=stop_early))
-        return evaluate(prepared, ByHand(draw, fingerprint), Progress(lambda _: None)).record
+        (subject,) = select_subjects(baselines, cases=["tiny"], recipes=["same"])
+        wanted = Wanted(subject=subject, folder=folder, prompts=str(prompts_file), stop_early=stop_early)
+        return evaluate(prepare(wanted), ByHand(draw, fingerprint), Progress(lambda _: None)).record
 
     return run
 
@@ -106,3 +106,20 @@ def test_worst_prompts_say_where_their_pictures_were_not_kept(
     record = evaluate_by_hand(draw, stop_early=True)
     assert [(prompt.number, prompt.recipe_file) for prompt in record.worst] == [(0, None)]
     assert "pictures not kept: ten others that were drawn look worse" in page.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("is_too_loose", [True, False])
+def test_ceiling_that_no_kid_exceeds_is_refused_before_anything_is_drawn(
+    evaluate_by_hand: Evaluate, make_result: MakeResult, baselines: Path, tmp_path: Path, is_too_loose: bool
+) -> None:
+    """The miniature's judge gives 96 numbers: a ceiling at the KID of opposite sets cannot fail, one below can."""
+    limit = most_kid(96) * (1 if is_too_loose else 0.999)
+    case = baselines / "tiny" / "case.toml"
+    bands = case.read_text(encoding="utf-8").replace("evaluation = {", f"evaluation = {{ max_kid = {limit!r},")
+    case.write_text(bands, encoding="utf-8")
+    if not is_too_loose:
+        assert evaluate_by_hand(make_result).band.max_kid == limit
+        return
+    with pytest.raises(CaseError, match=r"max_kid 0.125\d* can never fail: .* of 96 numbers each, is at most 0.125"):
+        evaluate_by_hand(make_result)
+    assert not (tmp_path / "results" / "blocks").exists()
