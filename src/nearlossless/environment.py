@@ -22,6 +22,9 @@ STACK_PACKAGES = (
     "onediffx",
     "nexfort",
     "torchao",
+    "torchmetrics",
+    "torchvision",
+    "flip-evaluator",
     "nearlossless",
 )
 ONEDIFF_PREFIXES = ("NEXFORT_", "ONEDIFF_")
@@ -113,7 +116,7 @@ def cpu_model() -> str:
 
 
 def stack() -> dict[str, str]:
-    """Versions of everything that draws, read without importing it, the GPU driver, and OneDiff's variables."""
+    """Versions of all that draws or scores, read without importing it, the GPU driver, and OneDiff's variables."""
     versions = {"python": platform.python_version(), "system": f"{platform.system()} {platform.machine()}"}
     if driver := _gpu_driver():
         versions["gpu driver"] = driver

@@ -87,6 +87,11 @@ def test_stack_has_versions_of_what_draws() -> None:
     assert {"diffusers", "transformers", "nearlossless"} <= set(versions)
 
 
+def test_stack_has_versions_of_what_scores() -> None:
+    """Machines that differ in them give one picture different scores: they stand in the stack, too."""
+    assert {"torchmetrics", "flip-evaluator"} <= set(stack())
+
+
 def test_cpu_model_is_told() -> None:
     """The processor has some name."""
     assert cpu_model().strip()
