@@ -140,7 +140,7 @@ def _with_plots(views: list[dict[str, Any]], known: Known) -> list[dict[str, Any
         except ModuleNotFoundError:
             view["plots_problem"] = WITHOUT_MATPLOTLIB
             continue
-        # matplotlib escapes what stands in an element, and no text of a record stands in a plot.
+        # matplotlib escapes what stands in an element; the one text of a record that it draws is a block's name.
         view["plots"] = [{"title": p.title, "words": p.words, "svg": Markup(p.svg)} for p in found]  # noqa: S704
     return views
 

@@ -20,7 +20,7 @@ from nearlossless.cases.thresholds import Band, Thresholds
 from nearlossless.history.store import Entry
 from nearlossless.memory.leaks import Rounds
 from nearlossless.record import Record
-from nearlossless.record.quality import PictureRecord
+from nearlossless.record.quality import PictureRecord, StepParity
 from nearlossless.record.speed import Speeds
 from nearlossless.record.subject import SubjectRecord
 from nearlossless.report.html import Known, render_html
@@ -341,6 +341,42 @@ def test_blocks_are_plotted_with_the_worst_named(full_record: Record) -> None:
     found = {plot.title: plot for plot in plots(full_record.subjects[0], "p")}
     assert found["Step parity by block"].words == "2 blocks alone at step 1, worst 1.25e+04 in transformer_blocks.2."
     assert "transformer_blocks.2" in found["Step parity by block"].svg
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [("$\\frac$", "$\\frac$"), ("a\x1bb", "a\\x1bb"), ("a\x00b", "a\\x00b"), ("\u202eb", "\\u202eb")],
+)
+def test_block_of_any_name_is_drawn(full_record: Record, name: str, shown: str) -> None:
+    """The worst block's name is a record's: no formula in it is set, and control characters are named."""
+    pytest.importorskip("matplotlib")
+    subject = full_record.subjects[0]
+    subject.parity.blocks = {name: StepParity(step=0, ratio=2.0)}
+    svg = next(plot.svg for plot in plots(subject, "p") if plot.title == "Step parity by block")
+    assert f">{shown}</text>" in svg
+    assert name == shown or name not in svg
+
+
+def test_label_of_a_plot_names_control_characters(full_record: Record) -> None:
+    """What a screen reader is told shows what a record would hide, as the sentence beside the plot does."""
+    pytest.importorskip("matplotlib")
+    full_record.subjects[0].parity.divergence = "DIV\x1b\u202e"
+    page = render_html(full_record)
+    assert page.count("Divergence: DIV\\x1b\\u202e.") == 2
+    assert not set(page) & {"\x1b", "\u202e"}
+
+
+def test_peaks_are_plotted_of_known_phases(full_record: Record) -> None:
+    """A phase that no run has is not drawn: its name could be anything."""
+    pytest.importorskip("matplotlib")
+    subject = full_record.subjects[0]
+    assert subject.cold_process is not None
+    phases = {"decoding": 2**30, "$\\frac$": 2**31}
+    peaks = subject.cold_process.peaks.model_copy(update={"steady_phase_bytes": phases})
+    subject.cold_process = subject.cold_process.model_copy(update={"peaks": peaks})
+    found = next(plot for plot in plots(subject, "p") if plot.title == "Peak memory over the run")
+    assert "at most 1.000" in found.words
+    assert (">decoding<" in found.svg, "frac" in found.svg) == (True, False)
 
 
 def test_memory_is_plotted_from_call_to_call(full_record: Record) -> None:

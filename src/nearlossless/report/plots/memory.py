@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 from nearlossless.gates import GIB
 from nearlossless.memory.leaks import judged
+from nearlossless.record.speed import PHASES
 from nearlossless.record.subject import SubjectRecord
 from nearlossless.report.plots.drawing import Drawing, legend
 from nearlossless.report.svg import BASELINE, COMPILED, GRID
@@ -22,7 +23,8 @@ def peaks(subject: SubjectRecord) -> Drawing | None:
         if process is not None:
             found = process.peaks
             stages = {"load": found.load_bytes, "first call": found.first_call_bytes, "steady": found.steady_bytes}
-            sides[name] = ({stage: count / GIB for stage, count in (stages | found.steady_phase_bytes).items()}, colour)
+            stages |= {phase: found.steady_phase_bytes[phase] for phase in PHASES if phase in found.steady_phase_bytes}
+            sides[name] = ({stage: count / GIB for stage, count in stages.items()}, colour)
     if not sides:
         return None
     stages_shown = list(dict.fromkeys(stage for gib, _ in sides.values() for stage in gib))

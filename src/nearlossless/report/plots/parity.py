@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 from nearlossless.record.subject import SubjectRecord
 from nearlossless.report.plots.drawing import Drawing, legend
 from nearlossless.report.svg import BASELINE, COMPILED, THRESHOLD
+from nearlossless.report.templating import legible
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -42,12 +43,13 @@ def blocks(subject: SubjectRecord) -> Drawing | None:
     def draw(axes: "Axes") -> None:
         _ratios(axes, points, subject.thresholds.max_parity_ratio)
         axes.annotate(
-            name,
+            legible(name),  # a record's: neither control characters nor formulas
             (worst, ratio),
             xytext=(0, 6),
             textcoords="offset points",
             ha=_side(worst, len(found)),
             fontsize="small",
+            parse_math=False,
         )
         axes.locator_params(axis="x", integer=True)
         axes.set_xlabel("block, in the order of calls")
