@@ -7,6 +7,8 @@ from collections import Counter
 from nearlossless.cases.case import Sampling
 from nearlossless.verdicts import Check, Outcome, found
 
+_TICK_S, _AGES_S = 1e-9, 1e9  # ratios of what lies between are numbers
+
 
 @dataclasses.dataclass(slots=True)
 class PairedLatencies:
@@ -61,8 +63,8 @@ class PairedLatencies:
 
 
 def is_latency(seconds: float) -> bool:
-    """Whether a clock can have measured this: a clock that stands still or goes backwards gives something else."""
-    return math.isfinite(seconds) and seconds > 0
+    """Whether a clock can have measured this: one that stands still, goes backwards or leaps gives something else."""
+    return _TICK_S <= seconds < _AGES_S
 
 
 def log_ratios(pairs: PairedLatencies) -> list[float]:

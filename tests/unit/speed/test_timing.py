@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from nearlossless.cases.case import Sampling
-from nearlossless.speed.latencies import PairedLatencies, log_ratios
+from nearlossless.speed.latencies import PairedLatencies, is_latency, log_ratios
 from nearlossless.speed.speedup import judge_latencies, judge_pairs
 from nearlossless.speed.timing import (
     LONGEST_WARMUP,
@@ -418,6 +418,15 @@ def test_disturbed_calls_alone_are_not_judged() -> None:
 def test_samples_that_do_not_belong_together_are_not_comparable(pairs: PairedLatencies) -> None:
     """Lists of different lengths are no pairs."""
     assert judge_pairs(pairs, sampling=SAMPLING, min_speedup=0.5).outcome is Outcome.NOT_COMPARABLE
+
+
+@pytest.mark.parametrize(
+    ("seconds", "is_one"),
+    [(1e-9, True), (9e-10, False), (9e8, True), (1e9, False), (0.0, False), (-1.0, False), (math.inf, False)],
+)
+def test_latency_is_what_a_clock_can_measure(seconds: float, is_one: bool) -> None:
+    """From a nanosecond to thirty years: of two such the ratio is a number with a logarithm."""
+    assert is_latency(seconds) is is_one
 
 
 def test_clock_that_goes_backwards_is_named() -> None:
