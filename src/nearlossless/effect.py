@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict
 from nearlossless.backends import BackendError
 from nearlossless.cases.recipes import Recipe
 from nearlossless.environment import environment_variables
+from nearlossless.fields import Int64
 
 # How the profiler names a call into what Dynamo compiled: with the graph's number since torch 2.5, without before.
 _COMPILED_REGION = "Torch-Compiled Region"
@@ -27,14 +28,14 @@ class Effect(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    graphs: int  # compiled by Dynamo for the first call
-    graph_breaks: int = 0  # met by Dynamo in the first call
-    frames: int = 0  # looked at by Dynamo in the first call
-    part_calls: int  # calls of modules that were marked or wrapped for compilation, in the short call
+    graphs: Int64  # compiled by Dynamo for the first call
+    graph_breaks: Int64 = 0  # met by Dynamo in the first call
+    frames: Int64 = 0  # looked at by Dynamo in the first call
+    part_calls: Int64  # calls of modules that were marked or wrapped for compilation, in the short call
     uncalled: tuple[str, ...] = ()  # components with such modules, none of which was called
-    compiled_calls: int  # calls into compiled code, in the short call
-    replaced_calls: int = 0  # calls of modules that nexfort's `transform` put in place, in the short call
-    quantized_layers: dict[str, int]  # by component that the recipe quantizes
+    compiled_calls: Int64  # calls into compiled code, in the short call
+    replaced_calls: Int64 = 0  # calls of modules that nexfort's `transform` put in place, in the short call
+    quantized_layers: dict[str, Int64]  # by component that the recipe quantizes
     kernels: tuple[str, ...]  # of the backend, launched in the short call
 
 

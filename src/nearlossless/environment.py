@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
+from nearlossless.fields import Int64
 from nearlossless.torch_settings import attention_setting, convolves_in_tf32, matmul_precision
 
 STACK_PACKAGES = (
@@ -62,7 +63,7 @@ class TimingIdentity(BaseModel):
     device_uuid: str | None
     power_limit_w: float | None
     cpu: str
-    threads: int
+    threads: Int64
 
     def differences(self, other: "TimingIdentity") -> list[str]:
         """One line for each field that differs, those of the picture identity among them, as `field: other -> this`."""

@@ -16,9 +16,10 @@ RELEASE_GATES: tuple[Gate, ...] = ("evaluation",)  # only with -m release
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]*$")]
 Reason = Annotated[str, Field(min_length=10)]
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-Ratio = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Ratio = Annotated[float, Field(gt=0, lt=1e12, allow_inf_nan=False)]  # beyond, nothing is measured or drawn
 Level = Annotated[float, Field(ge=0, le=255, allow_inf_nan=False)]
 Share = Annotated[float, Field(ge=0, le=1)]
+Int64 = Annotated[int, Field(ge=-(2**63), lt=2**63)]  # what other languages read, and no float overflows at
 Similarity = Annotated[float, Field(gt=0, le=1)]
 
 
@@ -48,4 +49,11 @@ def _inside(name: str) -> str:
     return name
 
 
+def _in_a_path(name: str) -> str:
+    if not name or "/" in name or "\\" in name or not name.isprintable():
+        raise ValueError(f"{name!r} cannot be part of a file's name")
+    return name
+
+
 InsideFolder = Annotated[str, AfterValidator(_inside)]  # a file's name, relative to the report folder
+PathPart = Annotated[str, AfterValidator(_in_a_path)]  # of a path: no separators, nothing that cannot be printed

@@ -133,7 +133,7 @@ class Shapes(Strict):
 class Sampling(Strict):
     """How long the speedup gate may look before it says INCONCLUSIVE, and how long starts and calls for leaks take."""
 
-    alpha: float = Field(0.001, gt=0, lt=0.5, description="Error rate of the verdict, valid at any stopping time.")
+    alpha: float = Field(0.001, ge=1e-12, lt=0.5, description="Error rate of the verdict, valid at any stopping time.")
     min_pairs: int = Field(5, ge=3)
     max_pairs: int = Field(80, ge=3)
     budget_s: Seconds = 600.0

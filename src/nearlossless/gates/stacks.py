@@ -49,8 +49,7 @@ def judge_stack_speed(stacks: StackComparison, sampling: Sampling, thresholds: T
 
 
 def _turns(stacks: StackComparison) -> str:
-    calls = len(stacks.pairs[0].there_s) if stacks.pairs else 0
-    return f"both do not fit together: they took turns, {calls} calls each a turn"
+    return f"both do not fit together: they took turns, {len(stacks.pairs[0].there_s)} calls each a turn"
 
 
 def _libraries(stacks: StackComparison) -> list[str]:

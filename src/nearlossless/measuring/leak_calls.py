@@ -85,7 +85,10 @@ def _draw(pipeline: Any, case: Case, drawn: Sequence[Batch]) -> None:
 
 
 def _read(rounds: Rounds, device: Device) -> None:
+    was_told = len(rounds.host_bytes) == len(rounds.tensor_bytes)
     rounds.tensor_bytes.append(tensor_bytes(device))
     own = host_bytes()
-    if own is not None:
+    if own is not None and was_told:
         rounds.host_bytes.append(own)
+    else:  # a system that is silent once: readings that belong to no round are none
+        rounds.host_bytes.clear()

@@ -6,7 +6,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict
 
 from nearlossless.environment import gpu_handle, gpu_uuid
-from nearlossless.fields import Device
+from nearlossless.fields import Device, Int64
 
 
 class BeyondTorch(BaseModel):
@@ -14,7 +14,7 @@ class BeyondTorch(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    bytes: int | None = None
+    bytes: Int64 | None = None
     problem: str = ""
 
 

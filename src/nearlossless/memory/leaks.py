@@ -8,9 +8,11 @@ import math
 from collections.abc import Sequence
 from itertools import combinations
 from statistics import NormalDist, median
+from typing import Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from nearlossless.fields import Int64
 from nearlossless.sequential import Interval
 
 FIRST_LOOK = 20  # rounds; half of them are judged, and fewer than 9 readings leave the interval at alpha 0.001 infinite
@@ -27,10 +29,16 @@ class Rounds(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    drawn: tuple[str, ...]  # the calls of a round, as <width>x<height>
-    tensor_bytes: list[int] = Field(default_factory=list)  # torch's: allocated on CUDA, in new live tensors on the CPU
-    host_bytes: list[int] = Field(default_factory=list)  # of the process's own pages; empty where the system is silent
+    drawn: tuple[str, ...] = Field(min_length=1)  # the calls of a round, as <width>x<height>
+    tensor_bytes: list[Int64] = Field(default_factory=list)  # torch's: allocated on CUDA, in new live ones on the CPU
+    host_bytes: list[Int64] = Field(default_factory=list)  # of the process's own pages; empty: the system is silent
     problem: str | None = None  # what a call failed with
+
+    @model_validator(mode="after")
+    def _each_round_has_both(self) -> Self:
+        if self.host_bytes and len(self.host_bytes) != len(self.tensor_bytes):
+            raise ValueError(f"{len(self.host_bytes)} of host_bytes, {len(self.tensor_bytes)} of tensor_bytes")
+        return self
 
     @property
     def calls(self) -> int:

@@ -4,10 +4,12 @@ from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict
 
+from nearlossless.fields import Int64
+
 if TYPE_CHECKING:
     from nearlossless.metrics.pixels import Pixels
 
-TileXYWH = tuple[int, int, int, int]
+TileXYWH = tuple[Int64, Int64, Int64, Int64]
 
 
 class Scores(BaseModel):
@@ -27,8 +29,8 @@ class Scores(BaseModel):
     ms_ssim: float | None
     psnr_db: float
     worst_tile_psnr_db: float
-    p99_difference: int
-    max_difference: int
+    p99_difference: Int64
+    max_difference: Int64
     channel_shift: tuple[float, float, float]
     worst_tile_colour_difference: float
     worst_colour_xywh: TileXYWH

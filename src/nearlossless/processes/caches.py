@@ -9,17 +9,19 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
+from nearlossless.fields import Int64
+
 
 class CacheUse(BaseModel):
     """Lookups of one cache by one process."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    hits: int = 0
-    misses: int = 0
-    bypasses: int = 0  # graphs that torch refuses to cache
-    own_hits: int = 0  # of what this very process had looked up before: a graph that occurs twice
-    stored: int | None = None  # what was compiled anew and kept; None: torch does not count it
+    hits: Int64 = 0
+    misses: Int64 = 0
+    bypasses: Int64 = 0  # graphs that torch refuses to cache
+    own_hits: Int64 = 0  # of what this very process had looked up before: a graph that occurs twice
+    stored: Int64 | None = None  # what was compiled anew and kept; None: torch does not count it
 
     @property
     def foreign_hits(self) -> int:

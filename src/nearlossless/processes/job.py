@@ -8,7 +8,7 @@ from nearlossless.cases.case import Case
 from nearlossless.cases.recipes import Recipe
 from nearlossless.effect import Effect
 from nearlossless.environment import Fingerprint
-from nearlossless.fields import Device
+from nearlossless.fields import Device, Int64
 from nearlossless.memory.driver import BeyondTorch
 from nearlossless.memory.leaks import Rounds
 from nearlossless.processes.caches import CacheUse
@@ -33,11 +33,11 @@ class PhasePeaks(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, ser_json_inf_nan="strings")
 
     kind: str
-    load_bytes: int
-    first_call_bytes: int
-    steady_bytes: int
-    steady_reserved_bytes: int | None = None
-    steady_phase_bytes: dict[str, int] = Field(default_factory=dict)  # of a call of its own; empty: cannot be told
+    load_bytes: Int64
+    first_call_bytes: Int64
+    steady_bytes: Int64
+    steady_reserved_bytes: Int64 | None = None
+    steady_phase_bytes: dict[str, Int64] = Field(default_factory=dict)  # of a call of its own; empty: cannot be told
 
 
 class ProcessRun(BaseModel):
@@ -47,11 +47,11 @@ class ProcessRun(BaseModel):
 
     load_s: float
     first_call_s: float
-    steady_s: list[float]
+    steady_s: list[float] = Field(min_length=1)
     peaks: PhasePeaks
     effect: Effect | None = None  # of the recipe; a baseline has none
     fingerprint: Fingerprint | None = None
     caches: dict[str, CacheUse] = Field(default_factory=dict)  # that torch counted any lookup of
     beyond_torch: BeyondTorch | None = None  # on a GPU, after the steady calls
     rounds: Rounds | None = None  # of the calls that show leaks, where there were any
-    residue_bytes: int | None = None  # in tensors, after the pipeline is gone; likewise
+    residue_bytes: Int64 | None = None  # in tensors, after the pipeline is gone; likewise

@@ -8,6 +8,7 @@ from typing import Final, Literal
 from pydantic import Field, TypeAdapter, ValidationError
 
 from nearlossless.atomic import write_bytes
+from nearlossless.fields import Int64
 from nearlossless.record.part import Part
 from nearlossless.record.shard import Shard
 from nearlossless.record.subject import SubjectRecord
@@ -33,7 +34,7 @@ class Record(Part):
     variables: dict[str, str] | None = None  # environment variables; None in records from before they were kept
     subjects: list[SubjectRecord] = Field(default_factory=list)
     shard: Shard | None = None  # None: the whole run
-    exit_status: int | None = None  # of pytest; None in records of runs that did not tell it
+    exit_status: Int64 | None = None  # of pytest; None in records of runs that did not tell it
     lacks: list[str] = Field(default_factory=list)  # what was to be in it and is not, as a missing shard
 
 

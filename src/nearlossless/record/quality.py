@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from nearlossless.fields import InsideFolder
+from nearlossless.fields import InsideFolder, Int64
 from nearlossless.metrics.scores import Scores
 from nearlossless.printable import quoted
 from nearlossless.record.part import Part
@@ -14,9 +14,9 @@ class PictureRecord(Part):
     """One picture: what it was compared with, its scores, its files (relative to the report folder)."""
 
     prompt: str
-    seed: int
-    height: int
-    width: int
+    seed: Int64
+    height: Int64
+    width: Int64
     tripwires: list[str] = Field(default_factory=list)
     live: Scores | None = None  # beside the live baseline's
     stored: Scores | None = None  # beside the stored one
@@ -45,7 +45,7 @@ class StepParity(Part):
     compiled one's RMS error.
     """
 
-    step: int
+    step: Int64
     problem: str | None = None
     reference_rms: float | None = None
     baseline_rms: float | None = None
@@ -77,15 +77,15 @@ class InputError(Part):
     """The largest relative RMS distance from the baseline's of one kind of the denoiser's inputs, or the decoder's."""
 
     name: str
-    call: int  # from 1
+    call: Int64  # from 1
     error: float
 
 
 class ReplayRecord(Part):
     """The compiled pipeline with the baseline's denoiser outputs played back, or why that was not done."""
 
-    calls: int = 0
-    baseline_calls: int = 0
+    calls: Int64 = 0
+    baseline_calls: Int64 = 0
     unlike: str | None = None  # inputs of other shapes, or other ones
     errors: dict[InputKind, InputError] = Field(default_factory=dict)
     eps: float = 0.0  # of the coarser of the two pipelines' latents

@@ -2,6 +2,7 @@
 
 from pydantic import Field
 
+from nearlossless.fields import Int64
 from nearlossless.record.part import Part
 
 
@@ -19,9 +20,9 @@ class Recompile(Part):
 class WarmupCounts(Part):
     """What Dynamo compiled until nothing should compile any more: first call and the gate's warm-up together."""
 
-    graphs: int
-    graph_breaks: int
-    frames: int
+    graphs: Int64
+    graph_breaks: Int64
+    frames: Int64
 
 
 class WarmupRecord(Part):
@@ -37,12 +38,12 @@ class WarmupRecord(Part):
 class SizeRecord(Part):
     """One request of the shapes gate: a size, or another batch, prompt, guidance or number of steps."""
 
-    height: int
-    width: int
+    height: Int64
+    width: Int64
     variation: str = ""  # from the case's own request; empty where only the size differs
-    compiles: int
+    compiles: Int64
     recompiles: list[Recompile] = Field(default_factory=list)
-    recordings: int = 0  # of CUDA graphs
+    recordings: Int64 = 0  # of CUDA graphs
     kernel_files: list[str] = Field(default_factory=list)  # new ones, of a backend that Dynamo does not see
     latency_s: float
     baseline_s: list[float] = Field(default_factory=list)
@@ -62,7 +63,7 @@ class SwapRecord(Part):
     """One swap of the LoRA in both pipelines."""
 
     lora: str
-    compiles: int
+    compiles: Int64
     baseline_change_ssim: float | None = None  # worst tile of the baseline's pictures after against before the swap
     live_worst_tile_ssim: float | None = None
     problems: list[str] = Field(default_factory=list)

@@ -6,6 +6,7 @@ from typing import TypeVar
 
 from pydantic import Field
 
+from nearlossless.fields import Int64
 from nearlossless.record.part import Part
 from nearlossless.speed.latencies import PairedLatencies
 
@@ -18,7 +19,7 @@ class PhaseTimes(Part):
 
     text_encoding_s: float
     first_step_s: float
-    later_steps: int
+    later_steps: Int64
     later_steps_s: float  # of all of them
     decoding_s: float
 

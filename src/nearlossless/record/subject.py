@@ -8,6 +8,7 @@ from nearlossless.cases.thresholds import Band, Thresholds
 from nearlossless.cases.waivers import Waiver
 from nearlossless.effect import Effect
 from nearlossless.environment import Fingerprint
+from nearlossless.fields import Device, Int64, Name, PathPart
 from nearlossless.processes.job import ProcessRun
 from nearlossless.record.part import Part
 from nearlossless.record.quality import ParityRecord, PictureRecord, ReplayRecord
@@ -20,11 +21,11 @@ from nearlossless.stacks.results import StackComparison
 class SubjectRecord(Part):
     """One (case, recipe) on one device."""
 
-    case: str
-    recipe: str
+    case: Name
+    recipe: PathPart
     backend: str
-    device: str
-    batch_size: int = 1
+    device: Device
+    batch_size: Int64 = 1
     thresholds: Thresholds
     sampling: Sampling | None = None  # how long the speedup gate might look; None in older records
     baseline_does_not_fit: str | None = None  # why there is no baseline here, as the case says

@@ -29,4 +29,5 @@ class VerdictRecord(Part):
     reason: str
     test: str
     checks: list[CheckRecord] = Field(default_factory=list)
-    seconds: float | None = None  # that the test took, with all that it was the first to build; None: not told
+    # That the test took, with all that it was the first to build; None: not told.
+    seconds: float | None = Field(None, ge=0, allow_inf_nan=False)

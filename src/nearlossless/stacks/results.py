@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from nearlossless.effect import Effect
 from nearlossless.environment import Fingerprint
-from nearlossless.fields import InsideFolder
+from nearlossless.fields import InsideFolder, Int64
 from nearlossless.metrics.scores import Scores
 
 Side = Literal["there", "here"]
@@ -25,16 +25,16 @@ class StackSide(_Part):
     load_s: float
     first_call_s: float
     peak_kind: str
-    peak_bytes: int
-    peak_reserved_bytes: int | None = None
+    peak_bytes: Int64
+    peak_reserved_bytes: Int64 | None = None
     effect: Effect | None = None  # of the recipe
 
 
 class StackPair(_Part):
     """Raw latencies of one turn of each: a single call where both workers are resident, more where they take turns."""
 
-    there_s: list[float]
-    here_s: list[float]
+    there_s: list[float] = Field(min_length=1)
+    here_s: list[float] = Field(min_length=1)
     set_aside: str | None = None  # why it does not count
 
     def medians(self) -> tuple[float, float]:
@@ -46,9 +46,9 @@ class StackPicture(_Part):
     """One picture of the case by both stacks; scores are of the one drawn here beside the one drawn there."""
 
     prompt: str
-    seed: int
-    height: int
-    width: int
+    seed: Int64
+    height: Int64
+    width: Int64
     tripwires: list[str] = Field(default_factory=list)
     scores: Scores | None = None  # None where sizes differ
     there_clip: float | None = None
@@ -63,7 +63,7 @@ class StackComparison(_Part):
     there: StackSide
     here: StackSide
     takes_turns: bool = False  # both do not fit the GPU together: one was ended before the other started
-    pairs: list[StackPair] = Field(default_factory=list)
+    pairs: list[StackPair] = Field(min_length=1)
     pictures: list[StackPicture] = Field(default_factory=list)
 
     @property

@@ -186,15 +186,16 @@ def test_record_that_does_not_fit_the_case_is_refused(desk: Desk, field: str, va
     """Recipe, backend and device must be the case's own."""
     setattr(desk.subject, field, value)
     desk.save()
-    with pytest.raises(ApprovalError):
+    with pytest.raises((ApprovalError, RecordError), match=r"recipe|backend|device"):
         desk.offers()
 
 
-def test_unknown_case_is_refused(desk: Desk) -> None:
-    """A record of a case that does not exist here is refused."""
-    desk.subject.case = "../sd35-large"
+@pytest.mark.parametrize(("name", "error"), [("elsewhere", CaseError), ("../sd35-large", RecordError)])
+def test_unknown_case_is_refused(desk: Desk, name: str, error: type[Exception]) -> None:
+    """A record of a case that does not exist here, or that leads out of the folder of cases, is refused."""
+    desk.subject.case = name
     desk.save()
-    with pytest.raises(CaseError, match="no case"):
+    with pytest.raises(error, match="case"):
         desk.offers()
 
 

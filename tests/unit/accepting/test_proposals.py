@@ -11,6 +11,7 @@ from nearlossless.accepting.proposals import Proposal, proposals, tighter
 from nearlossless.cases.case import Sampling
 from nearlossless.cases.loosening import is_looser
 from nearlossless.cases.thresholds import Thresholds
+from nearlossless.fields import Device
 from nearlossless.gates import GIB, judge_memory, judge_speedup, judge_startup
 from nearlossless.processes.job import ProcessRun
 from nearlossless.record import Record
@@ -93,7 +94,7 @@ def test_cpu_with_baseline_gets_no_absolute_figures(measured: SubjectRecord) -> 
 
 
 @pytest.mark.parametrize("device", ["cpu", "cuda"])
-def test_without_baseline_absolute_figures_alone_are_proposed(measured: SubjectRecord, device: str) -> None:
+def test_without_baseline_absolute_figures_alone_are_proposed(measured: SubjectRecord, device: Device) -> None:
     """Where the baseline does not fit, latency and peak are proposed and nothing relative to it."""
     measured.device, measured.baseline_does_not_fit = device, "too large for this machine"
     found = set(proposed(measured))

@@ -140,7 +140,9 @@ def test_threshold_that_means_nothing_is_refused(tmp_path: Path, line: str) -> N
     assert f"thresholds.{line.split(maxsplit=1)[0]}" in message
 
 
-@pytest.mark.parametrize("line", ["alpha = nan", "alpha = 0.0", "clip = nan", "budget_s = inf", "min_pairs = 2"])
+@pytest.mark.parametrize(
+    "line", ["alpha = nan", "alpha = 0.0", "alpha = 1e-13", "clip = nan", "budget_s = inf", "min_pairs = 2"]
+)
 def test_sampling_that_cannot_decide_is_refused(tmp_path: Path, line: str) -> None:
     """Sampling settings that could never lead to a verdict are an error at loading."""
     message = error_of(write_case(tmp_path, f"{MINIMAL}\n[sampling]\n{line}\n"))

@@ -131,10 +131,9 @@ def test_plot_without_matplotlib_is_an_error(store: Path, monkeypatch: pytest.Mo
 def test_control_characters_stay_out_of_the_terminal(night: Night, tmp_path: Path) -> None:
     """A stranger's record cannot steer the terminal, neither by its title nor by its stack nor by a file's name."""
     for day in range(20):
-        record = night(day, factor=1.0 if day < 10 else 2.0, stack={"torch": "\x1b[2J" if day < 10 else "2"})
-        record.subjects[0].case = "mini\x1b[31m"
-        append(record, tmp_path)
+        factor, torch = (1.0, "\x1b[2J") if day < 10 else (2.0, "2")
+        append(night(day, factor=factor, stack={"torch": torch}, hardware="card\x1b[31m"), tmp_path)
     (tmp_path / "\x1b[31m.json").write_text("{}", encoding="utf-8")
     done = CliRunner().invoke(app, ["history", "--store", str(tmp_path)], color=True)
-    assert r"mini\x1b[31m" in done.output
+    assert r"card\x1b[31m" in done.output
     assert "\x1b" not in done.output

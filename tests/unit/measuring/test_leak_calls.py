@@ -147,3 +147,11 @@ def test_call_that_fails_leaves_what_was_read(tiny_case: Case) -> None:
     assert rounds.problem is not None
     assert "planted: no more" in rounds.problem
     assert len(rounds.tensor_bytes) == 4
+
+
+def test_system_that_falls_silent_tells_nothing(tiny_case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One reading of the host's that is missing leaves none: no reading may be taken for that of another round."""
+    readings = itertools.chain([1, 2, None], itertools.repeat(3))
+    monkeypatch.setattr("nearlossless.measuring.leak_calls.host_bytes", lambda: next(readings))
+    rounds = rounds_of(tiny_case)
+    assert (len(rounds.tensor_bytes) >= FIRST_LOOK, rounds.host_bytes) == (True, [])

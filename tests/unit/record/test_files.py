@@ -271,7 +271,7 @@ def test_two_recipes_are_compared(full_record: Record) -> None:
 @pytest.fixture
 def two(full_record: Record, tmp_path: Path) -> list[str]:
     """The report folders of two runs."""
-    full_record.command = full_record.subjects[0].case = EVIL
+    full_record.command = full_record.subjects[0].verdicts[0].gate = EVIL
     folders = [tmp_path / name for name in ("old", "new")]
     for folder, record in zip(folders, (full_record, second(full_record)), strict=True):
         write_record(record, folder)

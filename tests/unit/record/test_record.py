@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,10 @@ from typing import Any
 import pytest
 
 import nearlossless.record
+from nearlossless.environment import Fingerprint
 from nearlossless.record import RECORD_FILE, Record, RecordError, now, read_record, write_record
+from nearlossless.record.shard import MOST_SHARDS
+from nearlossless.stacks.results import StackComparison, StackPair, StackSide
 
 
 def changed(record: Record, folder: Path, **changes: Any) -> Path:
@@ -119,6 +123,82 @@ def test_word_that_is_no_outcome_is_refused(full_record: Record, tmp_path: Path,
     path.write_text(json.dumps(content), encoding="utf-8")
     where = r"subjects\.0\.verdicts\.0\." + ("checks\\.0\\." if part == "check" else "") + "outcome"
     with pytest.raises(RecordError, match=where):
+        read_record(path)
+
+
+def with_stacks(record: Record) -> Record:
+    """The record with a comparison of two software stacks."""
+    fingerprint = record.subjects[0].fingerprint
+    assert isinstance(fingerprint, Fingerprint)
+    side = StackSide(fingerprint=fingerprint, load_s=1.0, first_call_s=2.0, peak_kind="resident", peak_bytes=1000)
+    record.subjects[0].stacks = StackComparison(there=side, here=side, pairs=[StackPair(there_s=[1.0], here_s=[1.0])])
+    return record
+
+
+def damaged(record: Record, folder: Path, where: str, value: object) -> Path:
+    """A record file with another value at one place of its first subject."""
+    path = write_record(with_stacks(record), folder)
+    content = json.loads(path.read_text(encoding="utf-8"))
+    *parents, last = where.split(".")
+    part = content["subjects"][0]
+    for name in parents:
+        part = part[int(name) if isinstance(part, list) else name]
+    part[last] = value
+    path.write_text(json.dumps(content), encoding="utf-8")
+    return path
+
+
+@pytest.mark.parametrize(
+    ("where", "value"),
+    [
+        ("case", "a\x00b"),
+        ("case", "../elsewhere"),
+        ("recipe", "a\x1bb"),
+        ("recipe", "a/b"),
+        ("device", "cpu\x00"),
+        ("thresholds.min_speedup", 1e12),
+        ("verdicts.0.seconds", "Infinity"),
+        ("cold_process.steady_s", []),
+        ("cold_process.peaks.steady_bytes", 2**63),
+        ("cold_process.rounds.drawn", []),
+        ("cold_process.rounds.host_bytes", [1]),
+        ("speeds.baseline_phases.0.later_steps", 10**400),
+        ("stacks.pairs", []),
+        ("stacks.pairs.0.there_s", []),
+        ("stacks.pairs.0.here_s", []),
+        ("stacks.here.peak_bytes", -(2**63) - 1),
+    ],
+)
+def test_damaged_part_is_refused_by_name(full_record: Record, tmp_path: Path, where: str, value: object) -> None:
+    """What no run writes, and no report could show, is an error that names file and field."""
+    path = damaged(full_record, tmp_path, where, value)
+    field = where.removesuffix(".host_bytes")  # its length is a matter of all rounds
+    with pytest.raises(RecordError, match=re.escape(f"subjects.0.{field}: ")) as caught:
+        read_record(path)
+    assert str(path) in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("where", "value"),
+    [
+        ("recipe", "my_package.Backends.fast"),
+        ("cold_process.steady_s", [0.5]),
+        ("cold_process.peaks.steady_bytes", 2**63 - 1),
+        ("cold_process.rounds.host_bytes", []),
+        ("stacks.here.peak_bytes", -(2**63)),
+        ("pictures.0.prompt", "a\x00b\x1b[31m \u202e$\\frac$"),
+    ],
+)
+def test_whatever_a_run_may_write_is_read(full_record: Record, tmp_path: Path, where: str, value: object) -> None:
+    """The other side of those limits: also a silent system's rounds, a backend's name as a recipe's, any prompt."""
+    assert read_record(damaged(full_record, tmp_path, where, value)).subjects
+
+
+@pytest.mark.parametrize("beyond", [0, 1])
+def test_shards_are_as_many_as_can_be_named(full_record: Record, tmp_path: Path, beyond: int) -> None:
+    """A shard of billions would fill memory with the names of those that are missing, and is refused."""
+    path = changed(full_record, tmp_path, shard={"number": 1, "of": MOST_SHARDS + beyond})
+    with pytest.raises(RecordError, match=r"shard\.of") if beyond else nullcontext():
         read_record(path)
 
 
