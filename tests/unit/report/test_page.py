@@ -402,6 +402,24 @@ def test_plots_survive_unusable_samples(full_record: Record) -> None:
     assert "Interval closing on the threshold" not in [plot.title for plot in plots(subject, "p")]
 
 
+@pytest.mark.parametrize("value", [1.7e308, -1.7e308, float("inf"), float("nan"), 5e-324])
+def test_plots_survive_figures_beyond_any_scale(full_record: Record, value: float) -> None:
+    """What a record holds and no axis does is left out of the sizes, and of step parity drawn at the edge."""
+    pytest.importorskip("matplotlib")
+    subject = full_record.subjects[0]
+    step = StepParity(step=0, ratio=value)
+    subject.parity.steps, subject.parity.blocks = [step], {"b": step}
+    size = subject.sizes[0]
+    subject.sizes = [
+        size,
+        size.model_copy(update={"baseline_s": [value]}),
+        size.model_copy(update={"latency_s": value}),
+    ]
+    found = {plot.title: plot.words for plot in plots(subject, "p")}
+    assert found["Latency by size"].startswith("2 calls")
+    assert {"Step parity by step", "Step parity by block"} <= found.keys()
+
+
 def test_set_aside_pairs_are_counted(full_record: Record) -> None:
     """The words beside the pairs tell how many were set aside."""
     pytest.importorskip("matplotlib")

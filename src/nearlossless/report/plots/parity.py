@@ -12,6 +12,9 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 
+_HIGHEST = 1e12  # that is drawn: axes beyond have no scale
+
+
 def steps(subject: SubjectRecord) -> Drawing | None:
     """Errors against the reference in units of the baseline's own, step by step."""
     found = [(step.step + 1, step.ratio) for step in subject.parity.steps if step.ratio is not None]
@@ -44,7 +47,7 @@ def blocks(subject: SubjectRecord) -> Drawing | None:
         _ratios(axes, points, subject.thresholds.max_parity_ratio)
         axes.annotate(
             legible(name),  # a record's: neither control characters nor formulas
-            (worst, ratio),
+            (worst, _drawn(ratio)),
             xytext=(0, 6),
             textcoords="offset points",
             ha=_side(worst, len(found)),
@@ -63,12 +66,17 @@ def _side(number: int, count: int) -> str:
     return "left" if number <= count / 3 else "right" if number > 2 * count / 3 else "center"
 
 
+def _drawn(ratio: float) -> float:
+    return min(max(ratio, 0.0), _HIGHEST)
+
+
 def _ratios(axes: "Axes", found: Sequence[tuple[int, float]], limit: float | None) -> None:
-    axes.plot(*zip(*found, strict=True), "o-", color=COMPILED, linewidth=0.9, label="compiled")
+    drawn = [(number, _drawn(ratio)) for number, ratio in found]
+    axes.plot(*zip(*drawn, strict=True), "o-", color=COMPILED, linewidth=0.9, label="compiled")
     axes.axhline(1.0, color=BASELINE, linewidth=1.0, label="baseline's own")
     if limit is not None:
         axes.axhline(limit, color=THRESHOLD, linestyle="--", linewidth=1.1, label=f"allowed {limit:g}")
-    largest = max(ratio for _, ratio in found)
+    largest = max(ratio for _, ratio in drawn)
     axes.set_yscale("log" if largest > 20 else "linear")
     axes.set_ylabel("error ratio")
     axes.margins(y=0.15)
