@@ -5,7 +5,7 @@ import re
 from typing import Any
 from xml.etree import ElementTree as ET
 
-from nearlossless.report.templating import legible
+from nearlossless.printable import printable
 
 # Colours that a plot draws with; in the page each is a variable of the style sheet.
 INK, GRID, BASELINE, COMPILED, THRESHOLD, ASIDE = (f"#00000{number}" for number in range(1, 7))
@@ -65,7 +65,7 @@ def inline_svg(sheet: Any, *, name: str, label: str) -> str:
     for element in root.iter():
         element.tag = element.tag.rpartition("}")[2]
         element.attrib = _attributes(element.attrib, name)
-    root.attrib = {"viewBox": root.attrib["viewBox"], "role": "img", "aria-label": legible(label)}
+    root.attrib = {"viewBox": root.attrib["viewBox"], "role": "img", "aria-label": printable(label)}
     return ET.tostring(root, encoding="unicode")
 
 

@@ -11,7 +11,7 @@ from nearlossless.printable import printable
 _TEMPLATES = Path(__file__).parent / "templates"
 
 
-def legible(value: Any) -> Any:
+def _shown(value: Any) -> Any:
     """Control characters as what they are called: in a page they would hide or turn round what stands beside them."""
     return printable(value) if type(value) is str else value
 
@@ -24,7 +24,7 @@ def template(name: str) -> Any:
         loader=FileSystemLoader(_TEMPLATES),
         autoescape=True,
         undefined=StrictUndefined,
-        finalize=legible,
+        finalize=_shown,
         trim_blocks=True,
         lstrip_blocks=True,
     )

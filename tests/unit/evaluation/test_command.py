@@ -161,7 +161,7 @@ def test_backend_does_not_steer_the_terminal(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(command, "run", failing)
     told = CliRunner().invoke(app, ["evaluate", "--recipe", "same"], color=True)
     assert told.exit_code == 1
-    assert "REGRESSION: [2Jno such kernel" in told.stderr
+    assert r"REGRESSION: \x1b[2Jno such kernel" in told.stderr
 
 
 def test_unknown_recipe_is_named(run: Any) -> None:

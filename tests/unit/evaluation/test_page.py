@@ -93,7 +93,7 @@ def test_prompts_do_not_steer_the_terminal() -> None:
     evil = "\x1b[2Jred\x1b]0;title\x07"
     verdict = VerdictRecord(gate="evaluation", outcome="REGRESSION", reason=f"prompt of '{evil}' line 1", test="t")
     text = render_evaluation(record(recipe=evil, verdict=verdict), colour=False)
-    assert text.count("[2Jred") == 2
+    assert text.count(r"\x1b[2Jred") == 2
     assert "\x1b" not in text
 
 

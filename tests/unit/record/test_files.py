@@ -331,7 +331,7 @@ def test_error_does_not_steer_the_terminal(two: list[str]) -> None:
     done = CliRunner().invoke(app, ["report", two[0]], color=True)
     assert done.exit_code == 2
     assert done.stderr.startswith("\x1b[31merror: ")  # red, so that nothing was stripped on the way here
-    assert "[2Jx" in done.stderr
+    assert r"\x1b[2Jx" in done.stderr
     assert "\x1b[2J" not in done.stderr
 
 

@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from nearlossless.printable import printable
 from nearlossless.record.subject import SubjectRecord
 from nearlossless.report.plots.drawing import Drawing, legend
 from nearlossless.report.svg import BASELINE, COMPILED, THRESHOLD
-from nearlossless.report.templating import legible
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -46,7 +46,7 @@ def blocks(subject: SubjectRecord) -> Drawing | None:
     def draw(axes: "Axes") -> None:
         _ratios(axes, points, subject.thresholds.max_parity_ratio)
         axes.annotate(
-            legible(name),  # a record's: neither control characters nor formulas
+            printable(name),  # a record's: neither control characters nor formulas
             (worst, _drawn(ratio)),
             xytext=(0, 6),
             textcoords="offset points",
