@@ -16,6 +16,7 @@ OPTIONS = (
     "--baselines",
     "--report-dir",
     "--history",
+    "--history-read-only",
     "--require-gpu",
     "--update-baselines",
     "--budget",

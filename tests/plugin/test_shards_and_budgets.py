@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from filelock import FileLock
-from tests.plugin.inner import InnerRun, Workspace
+from tests.plugin.inner import InnerRun, Workspace, tree
 
 from nearlossless.history.needs import BUDGET_ENDED
 from nearlossless.record import RECORD_FILE, read_record
@@ -119,16 +119,18 @@ def test_option_without_sense_is_a_usage_error(workspace: Workspace, arguments: 
 
 
 def test_budget_is_spent_where_evidence_is_missing(tmp_path: Path) -> None:
-    """Gates never judged here come first; a damaged record is named and takes nothing away."""
+    """Gates never judged here come first, also where the history is only read; a damaged record takes nothing away."""
     workspace = Workspace.create_quick(tmp_path / "needs", "a", "b")
     known = workspace.run("--case", "a", "-k", "memory or speedup", "--history", "kept")
     assert known.code == 0, known.output
     damaged = f"20260101T000000Z-{0:032x}.json"
     (workspace.folder / "kept" / damaged).write_text('{"schema_version": 1, "subj', encoding="utf-8")
     (workspace.folder / "ran.jsonl").unlink()
-    run = workspace.run("--budget", "60", "--history", "kept", report="second")
+    before = tree(workspace.folder / "kept")
+    run = workspace.run("--budget", "60", "--history", "kept", "--history-read-only", report="second")
     assert run.code == 0, run.output
     assert damaged in run.output
+    assert tree(workspace.folder / "kept") == before
     assert [(each["subject"][0], each["gate"]) for each in workspace.ran] == [
         ("a", "quality"),
         ("b", "memory"),

@@ -14,7 +14,16 @@ WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
 DOCS = [ROOT / name for name in ("README.md", ".github/CONTRIBUTING.md", "docs/gpu-runner.md", "docs/history.md")]
 PINNED = re.compile(r"uses: (\./\.github/workflows/[a-z]+\.yml|[\w/-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+)")
 # Words that a command in a workflow has besides those of the docs: where its tox lies, and what the job fills in.
-OWN = {".venv/bin/tox", "$TOX_ENV", "$TIER", "$NEARLOSSLESS_HISTORY", "dist/*.whl", "--installpkg", "nightly"}
+OWN = {
+    ".venv/bin/tox",
+    "$TOX_ENV",
+    "$TIER",
+    "$HISTORY_OPTION",
+    "$NEARLOSSLESS_HISTORY",
+    "dist/*.whl",
+    "--installpkg",
+    "nightly",
+}
 
 
 def load(path: Path) -> dict[Any, Any]:
@@ -77,6 +86,16 @@ def test_gates_require_a_gpu() -> None:
     assert own
     for job in own:
         assert any("gate-gpu" in step.get("run", "") for step in job["steps"])
+
+
+def test_pull_requests_only_read_the_history() -> None:
+    """The history orders a pull request's gates, too, and keeps nothing of it; whoever else gates is kept."""
+    jobs = load(ROOT / ".github" / "workflows" / "gate.yml")["jobs"]
+    (step,) = [step for step in jobs["gate"]["steps"] if "gate-gpu" in step.get("run", "")]
+    assert step["env"]["NEARLOSSLESS_HISTORY"] == "${{ vars.NEARLOSSLESS_HISTORY }}"
+    only_read = "${{ github.event_name == 'pull_request' && '--history-read-only' || '' }}"
+    assert step["env"]["HISTORY_OPTION"] == only_read
+    assert step["run"].split()[-1] == "$HISTORY_OPTION"  # without quotes: where it is empty, it is no word
 
 
 def test_release_waits_for_the_gates() -> None:

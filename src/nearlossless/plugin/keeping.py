@@ -17,7 +17,7 @@ INI, VARIABLE = "nearlossless_history", "NEARLOSSLESS_HISTORY"
 
 def history_folder(config: pytest.Config) -> Path | None:
     """
-    The folder of the history; None keeps nothing.
+    The folder of the history; None where there is none.
 
     `--history` is before the variable NEARLOSSLESS_HISTORY, and that before the ini setting, whose relative path is
     one in pytest's root folder.
@@ -28,14 +28,19 @@ def history_folder(config: pytest.Config) -> Path | None:
     return config.rootpath / config.getini(INI) if config.getini(INI) else None
 
 
+def kept_folder(config: pytest.Config) -> Path | None:
+    """The folder in which the run's record is kept; None keeps nothing, and so does `--history-read-only`."""
+    return None if config.getoption("history_read_only") else history_folder(config)
+
+
 def prepare_history(config: pytest.Config) -> None:
     """
-    Find out that the history cannot be written before hours of measuring, not after.
+    Find out that the history cannot be written before hours of measuring, not after; one that is only read stays.
 
     Raises:
         pytest.UsageError: It cannot.
     """
-    folder = history_folder(config)
+    folder = kept_folder(config)
     if folder is None:
         return
     try:
@@ -68,6 +73,6 @@ def write_reports(config: pytest.Config, run: Run) -> str | None:
 
 
 def keep(config: pytest.Config, run: Run) -> str | None:
-    """Keep the run's record; a line for the terminal that says where, or None without a history."""
-    folder = history_folder(config)
+    """Keep the run's record; a line for the terminal that says where, or None where nothing is kept."""
+    folder = kept_folder(config)
     return f"history: {append(run.record(), folder)}" if folder is not None else None

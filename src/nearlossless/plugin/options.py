@@ -59,12 +59,6 @@ def add_options(parser: pytest.Parser) -> None:
         help="prompts of the evaluation with -m release: JSON Lines, .tsv or miniature:held-out (default: the case's)",
     )
     group.addoption(
-        "--history",
-        metavar="DIR",
-        help="keep the record of this run in a folder of records, for 'nearlossless history' (default: keep none)",
-    )
-    parser.addini("nearlossless_history", "folder in which the record of each run is kept (default: none)", default="")
-    group.addoption(
         "--require-gpu",
         action="store_true",
         help="fail the gates that need a GPU where there is none, instead of skipping them",
@@ -74,7 +68,24 @@ def add_options(parser: pytest.Parser) -> None:
         action="store_true",
         help="write candidates for the expected pictures into the report folder and fail; see 'nearlossless approve'",
     )
+    _add_history_options(parser, group)
     _add_spending_options(parser, group)
+
+
+def _add_history_options(parser: pytest.Parser, group: pytest.OptionGroup) -> None:
+    """Which former runs there are to look back on, and whether this one joins them."""
+    group.addoption(
+        "--history",
+        metavar="DIR",
+        help="keep the record of this run in a folder of records, for 'nearlossless history' (default: keep none)",
+    )
+    group.addoption(
+        "--history-read-only",
+        action="store_true",
+        help="look back on the history (order under a budget, time left, what changed since the last green run), and"
+        " keep nothing in it",
+    )
+    parser.addini("nearlossless_history", "folder in which the record of each run is kept (default: none)", default="")
 
 
 def _add_spending_options(parser: pytest.Parser, group: pytest.OptionGroup) -> None:
