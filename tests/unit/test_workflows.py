@@ -1,7 +1,10 @@
 """The workflows: what may run where, and that they run what the docs tell people to run."""
 
+import os
 import re
 import shlex
+import subprocess
+from collections.abc import Callable
 from configparser import ConfigParser
 from pathlib import Path
 from typing import Any
@@ -12,6 +15,7 @@ import yaml
 ROOT = Path(__file__).parents[2]
 WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
 DOCS = [ROOT / name for name in ("README.md", ".github/CONTRIBUTING.md", "docs/gpu-runner.md", "docs/history.md")]
+RunStep = Callable[[str, str], str]
 PINNED = re.compile(r"uses: (\./\.github/workflows/[a-z]+\.yml|[\w/-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+)")
 # Words that a command in a workflow has besides those of the docs: where its tox lies, and what the job fills in.
 OWN = {
@@ -123,7 +127,7 @@ def test_skipped_gates_are_no_green_check() -> None:
     assert job["name"] == f"${{{{ {condition} && 'all gates' || 'no gates' }}}}"
 
 
-def test_issue_ends_with_the_regression() -> None:
+def test_issue_ends_with_the_failure() -> None:
     """The nightly issue is written to after exit code 1, closed after 0, and left alone after any other."""
     job = load(ROOT / ".github" / "workflows" / "nightly.yml")["jobs"]["issue"]
     codes = {
@@ -132,6 +136,45 @@ def test_issue_ends_with_the_regression() -> None:
     assert [len(found) for found in codes.values()] == [1, 1, 0]
     assert ("gh issue close" in codes[0][0], "gh issue create" in codes[1][0]) == (True, True)
     assert job["if"] == "always() && (needs.gate.outputs.code == '1' || needs.gate.outputs.code == '0')"
+
+
+@pytest.fixture
+def run_step(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RunStep:
+    """Runs a step of the night's by job and name; returns all that it gave the job's page or a `gh` that repeats it."""
+    page, program = tmp_path / "page.md", tmp_path / "gh"
+    program.write_text(
+        '#!/bin/sh\necho "gh $*" >> page.md\ntest "$2" != create || cat body.md >> page.md\n', encoding="utf-8"
+    )
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(page))
+
+    def run(job: str, name: str) -> str:
+        steps = load(ROOT / ".github" / "workflows" / "nightly.yml")["jobs"][job]["steps"]
+        (script,) = [step["run"] for step in steps if step.get("name") == name]
+        page.write_text("", encoding="utf-8")
+        subprocess.run(["/bin/bash", "-e", "-c", script], cwd=tmp_path, check=True)
+        return page.read_text(encoding="utf-8")
+
+    return run
+
+
+@pytest.mark.parametrize("summary", ["REGRESSION, says the gate", None])
+def test_night_without_a_report_is_told(tmp_path: Path, run_step: RunStep, summary: str | None) -> None:
+    """The page has the summary and the history, the issue the summary; where no report was written, both say so."""
+    report = tmp_path / "nearlossless-report"
+    if summary is not None:
+        report.mkdir()
+        (report / "summary.md").write_text(summary, encoding="utf-8")
+    run_step("gate", "a summary also where no gate came to a verdict")
+    (report / "history.txt").write_text("a step in speedup", encoding="utf-8")
+    told = summary or "No report was written: see the log."
+    page = run_step("gate", "summary")
+    assert (page.startswith(told), "a step in speedup" in page) == (True, True)
+    report.rename(tmp_path / "report")
+    issue = run_step("issue", "open the issue, or add to the one that is open")
+    assert "--title The nightly gates failed" in issue  # true of a test that failed, too
+    assert issue.strip().endswith(told)
 
 
 def test_lint_checks_every_workflow() -> None:
