@@ -4,6 +4,7 @@ import os
 import re
 import shlex
 import subprocess
+import sys
 from collections.abc import Callable
 from configparser import ConfigParser
 from pathlib import Path
@@ -109,6 +110,28 @@ def test_release_waits_for_the_gates() -> None:
     gate = workflow["jobs"]["gate"]
     assert (gate["uses"], gate["with"]) == ("./.github/workflows/gate.yml", {"tier": "release"})
     assert "gate" in workflow["jobs"]["release"]["needs"]
+
+
+@pytest.mark.parametrize("name", ["ci", "release"])
+def test_browser_is_promised(name: str) -> None:
+    """GitHub's machines have a Chromium: the tests that need one may not be skipped there, and tox is told so."""
+    steps = load(ROOT / ".github" / "workflows" / f"{name}.yml")["jobs"]["test"]["steps"]
+    (env,) = [step["env"] for step in steps if "$TOX_ENV" in step.get("run", "")]
+    assert env["NEARLOSSLESS_REQUIRE_CHROMIUM"] == "1"
+    tox = ConfigParser(interpolation=None)
+    tox.read(ROOT / "tox.ini")
+    assert "NEARLOSSLESS_REQUIRE_CHROMIUM" in tox["testenv:tests"]["pass_env"].split()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("promise", "code"), [({}, 0), ({"NEARLOSSLESS_REQUIRE_CHROMIUM": "1"}, 1)])
+def test_promised_browser_that_is_missing_is_a_failure(promise: dict[str, str], code: int) -> None:
+    """Where no Chromium is found its tests are skipped, but fail where one is promised."""
+    tests = "tests/unit/report/test_browser.py"
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", "-k", "theme", tests]
+    done = subprocess.run(command, cwd=ROOT, env={"PATH": "", **promise}, capture_output=True, text=True, check=False)
+    assert done.returncode == code, done.stdout
+    assert "no Chromium found" in done.stdout or "playwright is not installed" in done.stdout
 
 
 @pytest.mark.parametrize("name", ["ci", "gate", "nightly"])
