@@ -131,7 +131,7 @@ def merge(
         merged = merge_reports(records, report_dir)
         _warn(write_reports(merged, report_dir, history=history, baselines=baselines))
         kept = [append(merged, history)] if history is not None else []
-    except (MergeError, RecordError, OSError, ValueError) as error:
+    except (MergeError, RecordError, OSError) as error:
         raise fail(error) from None
     typer.echo(f"{len(records)} shard(s), {len(merged.subjects)} subject(s): {report_dir / 'report.html'}")
     for path in kept:

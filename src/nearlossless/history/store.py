@@ -41,7 +41,6 @@ def append(record: Record, folder: Path) -> Path:
 
     Raises:
         OSError: It cannot be written.
-        ValueError: The record's start is no time.
     """
     started = datetime.fromisoformat(record.started).astimezone(UTC)
     path = folder / f"{started.strftime(_TIME)}-{uuid.uuid4().hex}{_SUFFIX}"

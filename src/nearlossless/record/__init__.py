@@ -3,9 +3,9 @@
 import json
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final, Literal
+from typing import Annotated, Final, Literal
 
-from pydantic import Field, TypeAdapter, ValidationError
+from pydantic import AfterValidator, Field, TypeAdapter, ValidationError
 
 from nearlossless.atomic import write_bytes
 from nearlossless.fields import Int64
@@ -23,12 +23,23 @@ class RecordError(Exception):
     """A record that cannot be read; names the file and what is wrong."""
 
 
+def _is_time(text: str) -> str:
+    """A time that can be held against others, of whatever zone."""
+    try:
+        time = datetime.fromisoformat(text)
+        if time.tzinfo is not None and time.astimezone(UTC):
+            return text
+    except (ValueError, OverflowError):
+        pass
+    raise ValueError(f"{text!r} is no time with a zone, such as 2026-01-31T02:17:00+00:00")
+
+
 class Record(Part):
     """One run."""
 
     schema_version: Literal[1]
     nearlossless_version: str
-    started: str
+    started: Annotated[str, AfterValidator(_is_time)]
     command: str
     commit: str | None = None  # of the repository in which it was started
     variables: dict[str, str] | None = None  # environment variables; None in records from before they were kept

@@ -57,12 +57,10 @@ def _looking_back(record: Record, history: Path) -> "tuple[list[Entry], list[str
         return [], []
     except OSError as error:
         return [], [f"{history}: cannot be read ({error.strerror})"]
-    try:
-        this = Entry(name="this run", started=datetime.fromisoformat(record.started), record=record)
-    except ValueError:
-        return [], [f"{record.started!r}: is no time at which a run started"]
-    is_kept = any(entry.record.started == record.started for entry in loaded.entries)
-    return [*loaded.entries, *([] if is_kept else [this])], loaded.skipped
+    if any(entry.record.started == record.started for entry in loaded.entries):
+        return loaded.entries, loaded.skipped
+    this = Entry(name="this run", started=datetime.fromisoformat(record.started), record=record)
+    return [*loaded.entries, this], loaded.skipped
 
 
 def write_beside(old: Record, new: Record, folder: Path) -> Path:

@@ -166,9 +166,3 @@ def test_files_that_are_nobodys_records_are_ignored(tmp_path: Path) -> None:
     (tmp_path / ".git").mkdir()
     loaded = newest(tmp_path, 5)
     assert (loaded.entries, loaded.skipped) == ([], [])
-
-
-def test_record_without_a_time_is_not_kept(full_record: Record, tmp_path: Path) -> None:
-    """A start that is no time gives no name to sort by."""
-    with pytest.raises(ValueError, match="yesterday"):
-        append(full_record.model_copy(update={"started": "yesterday"}), tmp_path)

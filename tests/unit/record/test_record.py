@@ -194,6 +194,14 @@ def test_whatever_a_run_may_write_is_read(full_record: Record, tmp_path: Path, w
     assert read_record(damaged(full_record, tmp_path, where, value)).subjects
 
 
+@pytest.mark.parametrize("started", ["yesterday", "2026-01-31T02:17:00", "0001-01-01T00:00:00+14:00", ""])
+def test_start_is_a_time_that_can_be_compared(full_record: Record, tmp_path: Path, started: str) -> None:
+    """A start that cannot be held against those of other runs is refused by name; one of any zone is read."""
+    assert read_record(changed(full_record, tmp_path, started="2026-01-31T02:17:00-08:00")).started.endswith("-08:00")
+    with pytest.raises(RecordError, match=r"started: .*no time with a zone"):
+        read_record(changed(full_record, tmp_path, started=started))
+
+
 @pytest.mark.parametrize("beyond", [0, 1])
 def test_shards_are_as_many_as_can_be_named(full_record: Record, tmp_path: Path, beyond: int) -> None:
     """A shard of billions would fill memory with the names of those that are missing, and is refused."""
