@@ -1,10 +1,12 @@
 """User backends that fail at some prompts, for evaluations in worker processes too; told by environment variables."""
 
 import os
+import signal
 from pathlib import Path
 from typing import Any
 
 DEADLY, DEADLY_ONCE = "NEARLOSSLESS_TEST_DEADLY", "NEARLOSSLESS_TEST_DEADLY_ONCE"
+STOPPED_ONCE = "NEARLOSSLESS_TEST_STOPPED_ONCE"
 
 
 class Wrapped:
@@ -28,11 +30,28 @@ class Deadly(Wrapped):
         """Die or draw."""
         if prompt == os.environ.get(DEADLY):
             os._exit(1)
-        once = os.environ.get(DEADLY_ONCE, "").partition("|")
-        if once[0] == prompt and not Path(once[2]).exists():
-            Path(once[2]).touch()
+        if _is_first(DEADLY_ONCE, prompt):
             os._exit(1)
         return super().__call__(prompt, **options)
+
+
+class Stopped(Wrapped):
+    """Its process gets a SIGTERM at a prompt that a variable names, the first time."""
+
+    def __call__(self, prompt: str, **options: Any) -> Any:
+        """Be stopped or draw."""
+        if _is_first(STOPPED_ONCE, prompt):
+            os.kill(os.getpid(), signal.SIGTERM)
+        return super().__call__(prompt, **options)
+
+
+def _is_first(variable: str, prompt: str) -> bool:
+    """Whether the variable names this prompt, for the first time, which leaves the file that it names behind."""
+    named, _, mark = os.environ.get(variable, "").partition("|")
+    if named != prompt or Path(mark).exists():
+        return False
+    Path(mark).touch()
+    return True
 
 
 class Failing(Wrapped):
@@ -53,6 +72,11 @@ def same(pipeline: Any) -> Any:
 def deadly(pipeline: Any) -> Any:
     """Kills its process."""
     return Deadly(pipeline)
+
+
+def stopped(pipeline: Any) -> Any:
+    """Has its process stopped."""
+    return Stopped(pipeline)
 
 
 def failing(pipeline: Any) -> Any:

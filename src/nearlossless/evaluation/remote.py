@@ -2,6 +2,7 @@
 
 import logging
 import os
+import signal
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict
@@ -53,6 +54,7 @@ class Worker:
 
     def ready(self) -> Fingerprint:
         """Build the pipelines and say on what they draw."""
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)  # Ray's own raises SystemExit, as if the recipe had called exit
         if self._drawer is None:
             progress = Progress(logging.getLogger(__name__).info)
             with fixed_threads(self._job.threads):

@@ -29,6 +29,7 @@ side_range = [64, 256]
 same = { backend = "tests.evaluation_backends:same" }
 deadly = { backend = "tests.evaluation_backends:deadly" }
 failing = { backend = "tests.evaluation_backends:failing" }
+stopped = { backend = "tests.evaluation_backends:stopped" }
 [thresholds]
 live = { min_ssim = 0.98 }
 evaluation = { max_clip_drop = 0.5, max_share_off = 0.01 }

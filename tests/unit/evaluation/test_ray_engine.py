@@ -2,7 +2,9 @@
 
 import json
 import os
+import signal
 from collections.abc import Iterator
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -27,15 +29,18 @@ from nearlossless.evaluation.store import Store, results_in
 pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[3]
 TOTAL = 40
+IDENTITY = RunIdentity(case="c", recipe="r", device="cpu", prompts_sha256="", prompts=TOTAL, settings={}, threads=1)
+PROMPTS = [Prompt(number, number + 1, f"prompt {number}", 0) for number in range(TOTAL)]
 
 
 @pytest.fixture
 def variables(tmp_path: Path, prompts_file: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
-    """Two prompts that kill: one always, one once. Nodes inherit this environment."""
+    """Two prompts that kill, one always, one once, and one that stops its worker. Nodes inherit this environment."""
     prompts = [json.loads(line)["prompt"] for line in prompts_file.read_text(encoding="utf-8").splitlines()]
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(ROOT / "src"), str(ROOT)]))
     monkeypatch.setenv(planted.DEADLY, prompts[2])
     monkeypatch.setenv(planted.DEADLY_ONCE, f"{prompts[7]}|{tmp_path / 'died'}")
+    monkeypatch.setenv(planted.STOPPED_ONCE, f"{prompts[4]}|{tmp_path / 'stopped'}")
     return {"always": prompts[2], "once": prompts[7]}
 
 
@@ -86,12 +91,10 @@ def test_deaths_of_workers_and_of_a_node_lose_and_repeat_nothing_else(
     """A prompt that kills twice is set aside, one that kills once is drawn; a node lost repeats one prompt at most."""
     told: list[str] = []
     engine = light_engine(cluster, tmp_path, told, monkeypatch)
-    identity = RunIdentity(case="c", recipe="r", device="cpu", prompts_sha256="", prompts=TOTAL, settings={}, threads=1)
-    prompts = [Prompt(number, number + 1, f"prompt {number}", 0) for number in range(TOTAL)]
     found: dict[int, PromptResult] = {}
-    with Store(tmp_path / "results", identity) as store:
+    with Store(tmp_path / "results", IDENTITY) as store:
         engine.start()
-        for drawn in engine.results(iter(prompts), store):
+        for drawn in engine.results(iter(PROMPTS), store):
             assert drawn.result.number not in found
             found[drawn.result.number] = drawn.result
             if len(found) == TOTAL // 2:
@@ -104,6 +107,37 @@ def test_deaths_of_workers_and_of_a_node_lose_and_repeat_nothing_else(
     repeated = [n for n in range(TOTAL) if n not in (DEADLY, DEADLY_ONCE) and starts(tmp_path, n) > 1]
     assert len(repeated) <= 1
     assert 3 <= deaths(told) <= 4
+
+
+def draw_missing(engine: RayEngine, folder: Path, *, stop_at: int = 0) -> set[int]:
+    """Draw what the folder lacks, stopped as the command is after so many results; what it has then."""
+    with Store(folder, IDENTITY) as store, suppress(KeyboardInterrupt), closing(engine):
+        engine.start()
+        for drawn in engine.results((p for p in PROMPTS if not store.is_finished(p.number)), store):
+            store.add(drawn)
+            if store.count == stop_at:
+                os.kill(os.getpid(), signal.SIGTERM)
+    return {result.number for result in results_in(folder)}
+
+
+@pytest.fixture
+def command_handler(cluster: Any) -> Iterator[None]:
+    """As in the command, SIGTERM is KeyboardInterrupt; a node of Ray's takes it for itself when it starts."""
+    former = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGTERM, former)
+
+
+@pytest.mark.usefixtures("command_handler")
+def test_stopped_run_goes_on_where_it_was(cluster: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing finished is lost or drawn again, and of the rest only what was in flight, one prompt a worker."""
+    before = draw_missing(light_engine(cluster, tmp_path, [], monkeypatch), tmp_path / "results", stop_at=TOTAL // 2)
+    assert len(before) == TOTAL // 2
+    after = draw_missing(light_engine(cluster, tmp_path, [], monkeypatch), tmp_path / "results")
+    assert after == set(range(TOTAL))
+    repeated = [n for n in range(TOTAL) if n not in (DEADLY, DEADLY_ONCE) and starts(tmp_path, n) > 1]
+    assert len(repeated) <= 2
+    assert not before & set(repeated)
 
 
 def test_worker_that_cannot_build_ends_the_run(cluster: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -150,6 +184,21 @@ def test_two_workers_that_die_draw_what_one_process_draws(
     assert local == remote
     assert deaths(told) == 3
     assert many.pace.workers == 2
+
+
+def test_worker_told_to_end_is_no_failure_of_the_recipe(
+    cluster: Any, baselines: Path, prompts_file: Path, tmp_path: Path
+) -> None:
+    """SIGTERM in the middle of a prompt, as `ray stop` sends it to a node's workers: it is drawn by another worker."""
+    told: list[str] = []
+    options: dict[str, Any] = {"case": "tiny", "baselines": baselines, "prompts": str(prompts_file), "threads": 1}
+    record, _ = run(
+        Options(**options, recipe="stopped", results=tmp_path / "ray", engine="ray", address=cluster.address),
+        Progress(told.append),
+    )
+    assert (tmp_path / "stopped").exists()
+    assert {result.status for result in by_prompt(tmp_path / "ray").values()} == {Status.DRAWN}
+    assert (record.verdict.outcome, deaths(told)) == ("PASS", 1)
 
 
 def test_cluster_without_room_is_no_worker(cluster: Any, baselines: Path, prompts_file: Path, tmp_path: Path) -> None:
