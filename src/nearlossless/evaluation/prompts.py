@@ -124,8 +124,6 @@ def _rows(path: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:
             yield from _json_rows(path, lines) if suffix in _JSON_LINES else _tab_rows(path, lines)
     except OSError as error:
         raise CaseError(f"{path}: cannot be read ({error.strerror})") from None
-    except csv.Error as error:
-        raise CaseError(f"{path}: is not tab-separated: {error}") from None
 
 
 def _decoded(path: Path, lines: Iterable[bytes]) -> Iterator[str]:
@@ -143,7 +141,7 @@ def _json_rows(path: Path, lines: Iterable[str]) -> Iterator[tuple[int, Mapping[
             continue
         try:
             row = json.loads(line)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise CaseError(f"{path}, line {number}: is no JSON: {error}") from None
         if not isinstance(row, dict):
             raise CaseError(f"{path}, line {number}: is no JSON object with a 'prompt'")
@@ -151,14 +149,24 @@ def _json_rows(path: Path, lines: Iterable[str]) -> Iterator[tuple[int, Mapping[
 
 
 def _tab_rows(path: Path, lines: Iterable[str]) -> Iterator[tuple[int, Mapping[str, Any]]]:
-    reader = csv.DictReader(lines, delimiter="\t")
-    names = reader.fieldnames or ()
+    rows = ((number, _fields(path, number, line)) for number, line in enumerate(lines, 1))
+    filled = (row for row in rows if row[1])
+    _, names = next(filled, (0, list[str]()))
     if not set(TEXT_COLUMNS) & set(names):
         raise CaseError(f"{path}: has no column {' or '.join(map(repr, TEXT_COLUMNS))}; it has: {', '.join(names)}")
-    for row in reader:
-        if None in row.values() or None in row:
-            raise CaseError(f"{path}, line {reader.line_num}: has not the {len(names)} columns of the header")
-        yield reader.line_num, row
+    for number, fields in filled:
+        if len(fields) != len(names):
+            raise CaseError(f"{path}, line {number}: has not the {len(names)} columns of the header")
+        yield number, dict(zip(names, fields, strict=True))
+
+
+def _fields(path: Path, number: int, line: str) -> list[str]:
+    """Of one line: a prompt has no line break, so that half a pair of quotes takes no later prompts along."""
+    try:
+        return next(csv.reader([line], delimiter="\t", strict=True))
+    except csv.Error as error:
+        told = "quotes around a prompt end in its own line, and those within are doubled"
+        raise CaseError(f"{path}, line {number}: is not tab-separated ({error}): {told}") from None
 
 
 def _checked(
@@ -189,9 +197,9 @@ def _seed(value: Any, where: str) -> int | None:
     if value is None or value == "":
         return None
     try:
-        seed = int(value)
-    except (TypeError, ValueError):
+        seed = int(value) if isinstance(value, int | str) and not isinstance(value, bool) else -1
+    except ValueError:
         seed = -1
-    if not 0 <= seed < _MOST_SEED or isinstance(value, bool | float):
+    if not 0 <= seed < _MOST_SEED:
         raise CaseError(f"{where}: a seed is a whole number from 0 to 2^63 - 1, not {value!r}")
     return seed

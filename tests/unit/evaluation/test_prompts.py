@@ -28,8 +28,8 @@ def test_json_lines_give_text_seed_and_line(tmp_path: Path) -> None:
 def test_mlperf_captions_are_read(tmp_path: Path) -> None:
     """The tab-separated captions of MLPerf's text-to-image benchmark, quotes and all."""
     text = 'id\timage_id\tcaption\theight\twidth\n5\t9\tA dog.\t10\t20\n6\t9\t"A ""big"" cat"\t10\t20\n'
-    found = read(tmp_path, text, "captions.tsv")
-    assert {p.text for p in found} == {"A dog.", 'A "big" cat'}
+    found = read(tmp_path, text + '7\t9\tThe 5" fish\t10\t20', "captions.tsv")
+    assert {(p.line, p.text) for p in found} == {(2, "A dog."), (3, 'A "big" cat'), (4, 'The 5" fish')}
 
 
 def test_mlperf_captions_of_two_pictures_may_be_the_same_words(tmp_path: Path) -> None:
@@ -114,6 +114,10 @@ def test_same_prompt_with_two_seeds_is_no_duplicate(tmp_path: Path) -> None:
         ('{"prompt": "a", "seed": -1}', "a seed is a whole number"),
         ('{"prompt": "a", "seed": 1.5}', "a seed is a whole number"),
         ('{"prompt": "a", "seed": "x"}', "a seed is a whole number"),
+        ('{"prompt": "a", "seed": 1e999}', "line 1: a seed is a whole number"),
+        ('{"prompt": "a", "seed": true}', "a seed is a whole number"),
+        ('{"prompt": "a", "seed": [1]}', "a seed is a whole number"),
+        ('{"prompt": "a"}\n' + "[" * 200_000, "line 2: is no JSON"),
         (b'{"prompt": "a"}\n{"prompt": "\xff"}', "line 2: is not UTF-8"),
         ('{"prompt": "\\ud83d"}', "line 1: the prompt is not UTF-8"),
     ],
@@ -132,10 +136,13 @@ def test_what_cannot_be_drawn_is_named(tmp_path: Path, content: str | bytes, tol
         ("id\tcaption\n1\ta\tb\n", "line 2: has not the 2 columns"),
         ("", "has no column"),
         ("caption\na\n\nb\nb\n", "line 5: the same prompt stands in line 4"),
+        ('id\tcaption\n1\tA dog\n2\t"A cat\n3\tA cow\n4\tA bird\n', "line 3: is not tab-separated"),
+        ('id\tcaption\n1\t"A cat\n2\tA cow"\n', "line 2: is not tab-separated"),
+        ('id\tcaption\n1\tA cow\n2\t"Big" cat\n', "line 3: is not tab-separated"),
     ],
 )
 def test_what_is_wrong_with_a_table_is_named(tmp_path: Path, content: str, told: str) -> None:
-    """A missing column, and rows with too few or too many."""
+    """A missing column, rows with too few or too many, and quotes that would take other prompts along or be lost."""
     with pytest.raises(CaseError, match=told):
         read(tmp_path, content, "p.tsv")
 
