@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
+from nearlossless.cases.case import CaseError
 from nearlossless.metrics.threads import one_thread
 
 if TYPE_CHECKING:
@@ -93,6 +94,9 @@ def fid(first_ND: "Rows", second: "Rows | Moments") -> float:
         first_ND: Features of one set, at least two.
         second: Features of the other, or its mean and covariance.
 
+    Raises:
+        CaseError: Features are so large, or no numbers, that they have no mean or covariance.
+
     Source: Heusel et al. 2017, arXiv:1706.08500; by torchmetrics, which takes the features as they are here.
     """
     import torch
@@ -115,6 +119,10 @@ def fid(first_ND: "Rows", second: "Rows | Moments") -> float:
         metric.real_features_num_samples = torch.tensor(count)
         metric.real_features_sum = mean * count
         metric.real_features_cov_sum = covariance * (count - 1) + count * torch.outer(mean, mean)
+    sums = [metric.real_features_sum, metric.fake_features_sum]
+    sums += [metric.real_features_cov_sum, metric.fake_features_cov_sum]
+    if not all(bool(torch.isfinite(each).all()) for each in sums):  # to LAPACK they could be the end of the process
+        raise CaseError("FID: the network's features are not finite numbers that can be squared")
     return float(metric.compute())
 
 

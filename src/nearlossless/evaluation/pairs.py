@@ -57,6 +57,7 @@ class PairDrawer:
             cut: Pictures are kept of a prompt that is no better than this; None keeps them all.
 
         Raises:
+            CaseError: Features cannot be kept.
             DeviceLost: Every prompt after this one would fail too, through no fault of its own.
         """
         generation = self.case.generation
@@ -116,8 +117,20 @@ def _gpu_computes() -> bool:
 
 
 def packed(features_D: np.ndarray) -> bytes:
-    """Features as float16 in little-endian bytes: half the room, and finer than what sets of them can tell."""
-    return features_D.astype("<f2").tobytes()
+    """
+    Features as float16 in little-endian bytes: half the room, and finer than what sets of them can tell.
+
+    Raises:
+        CaseError: They have none: they are beyond 65,504, or no numbers.
+    """
+    with np.errstate(over="ignore"):
+        kept_D = features_D.astype("<f2")
+    if not np.isfinite(kept_D).all():
+        raise CaseError(
+            f"features of a picture reach {np.abs(features_D).max():g}: only numbers up to 65,504 can be kept, and no"
+            " distance is computed of others; name a vision model whose features are smaller"
+        )
+    return kept_D.tobytes()
 
 
 def one_picture_a_call(case: Case) -> Case:

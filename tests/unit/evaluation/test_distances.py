@@ -151,3 +151,16 @@ def test_unusable_references_are_named(tmp_path: Path) -> None:
     write_reference(path, features(4, size=5))
     with pytest.raises(CaseError, match="of another model"):
         distances(features(4), features(4), (NONE, NONE), read_reference(path))
+
+
+@pytest.mark.parametrize("extreme", [np.inf, np.nan, 1e200])
+def test_fid_of_no_numbers_is_told(extreme: float) -> None:
+    """Features without a mean or covariance never reach LAPACK, which may end the process; the largest others do."""
+    first = features(50).astype(np.float64)
+    second = first.copy()
+    second[3, 2] = extreme
+    for sets in ((first, second), (second, first)):
+        with pytest.raises(CaseError, match="not finite numbers"):
+            fid(*sets)
+    second[3, 2] = 65504
+    assert np.isfinite(fid(first, second))

@@ -8,7 +8,9 @@ import pytest
 from tests.scores import scores
 from tests.unit.evaluation.conftest import MakeResult
 
+from nearlossless.cases.case import CaseError
 from nearlossless.evaluation.identity import RunIdentity
+from nearlossless.evaluation.pairs import packed
 from nearlossless.evaluation.results import Drawn
 
 pytest.importorskip("pyarrow")
@@ -63,6 +65,15 @@ def test_features_come_from_disk_and_leave_nothing(tmp_path: Path, make_result: 
             assert rows[np.array([2, 0])].tolist() == [[3] * 4, [0] * 4]
             assert found["baseline_network"].shape == found["baseline_network"][0:9].shape == (0, 0)
         assert not list((tmp_path / "results").glob(".features*"))
+
+
+def test_features_that_cannot_be_kept_are_told() -> None:
+    """Where float16 ends, on either side, and of what is no number, nothing is kept; a hair before it is."""
+    kept = packed(np.array([65_519, -65_519], dtype=np.float32))
+    assert np.frombuffer(kept, dtype="<f2").tolist() == [65_504, -65_504]
+    for extreme in (65_520, -65_520, math.nan):
+        with pytest.raises(CaseError, match="can be kept"):
+            packed(np.array([1, extreme], dtype=np.float32))
 
 
 def test_single_worst_is_no_quantile(make_result: MakeResult) -> None:
