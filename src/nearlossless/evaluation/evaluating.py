@@ -10,7 +10,7 @@ from nearlossless.evaluation.distances import most_kid
 from nearlossless.evaluation.engines import Engine
 from nearlossless.evaluation.figures import features_of
 from nearlossless.evaluation.judging import Judge
-from nearlossless.evaluation.preparing import Prepared
+from nearlossless.evaluation.preparing import Prepared, check_bands
 from nearlossless.evaluation.record import EvaluationRecord, PaceRecord, write_evaluation
 from nearlossless.evaluation.reference import Reference, distances
 from nearlossless.evaluation.running import draw_missing
@@ -48,7 +48,7 @@ def evaluate(
         test: What asks, for the record.
 
     Raises:
-        CaseError: The folder holds another run, or a pipeline cannot be built.
+        CaseError: The folder holds another run, a pipeline cannot be built, or a band is of what is not computed.
         BackendError, BackendUnavailable, BaselineError, BaselineChanged: As `build_drawer`.
     """
     started, wanted = now(), prepared.wanted
@@ -57,6 +57,7 @@ def evaluate(
             fingerprint = engine.start()
             store.confirm(fingerprint.picture.model_dump(mode="json"), fingerprint.stack)
             judge = new_judge(wanted.subject, fingerprint, len(prepared.prompts))
+            check_bands(prepared, judge.thresholds.evaluation)
             pace = draw_missing(engine, store, prepared.prompts, judge, progress, stop_early=wanted.stop_early)
             progress.say("evaluation: distances between sets")
             found = _measured_distances(store, judge.count, prepared.reference)
@@ -88,10 +89,7 @@ def new_judge(subject: Subject, fingerprint: Fingerprint, total: int) -> Judge:
     Raises:
         CaseError: A band can never fail.
     """
-    hardware = fingerprint.picture.hardware
-    thresholds = subject.case.thresholds_for(
-        subject.recipe_name if subject.is_named else None, subject.device, hardware
-    )
+    thresholds = subject.thresholds_on(fingerprint.picture.hardware)
     if subject.case.judge is not None and thresholds.evaluation.max_kid is not None:
         _check_kid_can_fail(thresholds.evaluation.max_kid, embedding_size(judge_folder(subject.case.judge)))
     return Judge(thresholds=thresholds, alpha=subject.case.sampling.alpha, total=total)

@@ -4,10 +4,20 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from nearlossless.cases.case import CaseError
+from nearlossless.evaluation.bands import SetBand
 from nearlossless.evaluation.identity import RunIdentity, identity_of
 from nearlossless.evaluation.parquet import check_installed
 from nearlossless.evaluation.prompts import PromptSet, read_prompts
-from nearlossless.evaluation.reference import Reference, read_reference
+from nearlossless.evaluation.reference import (
+    COVARIANCE,
+    FEATURES,
+    MEAN,
+    NETWORK,
+    Reference,
+    check_length,
+    read_reference,
+)
+from nearlossless.metrics.clip import embedding_size, judge_folder
 from nearlossless.runs.selection import Subject
 
 
@@ -55,7 +65,7 @@ def prepare(wanted: Wanted) -> Prepared:
     Read prompts and reference, and say what the run is.
 
     Raises:
-        CaseError: One of them cannot be used; says which line and why.
+        CaseError: One of them cannot be used, says which line and why; or what is judged would never be computed.
         BackendUnavailable: What writes results is not installed.
     """
     check_installed()
@@ -63,13 +73,58 @@ def prepare(wanted: Wanted) -> Prepared:
     source = wanted.prompts or case.evaluation.prompts
     if source is None:
         raise CaseError(f"case '{case.name}' names no prompts: give --prompts FILE, or evaluation.prompts in case.toml")
+    if case.judge is None:
+        raise CaseError(
+            f"case '{case.name}' has no judge, and no set is judged without CLIP scores: name a CLIP's folder by judge"
+            " in case.toml"
+        )
     if wanted.feature_folder is not None and not Path(wanted.feature_folder).expanduser().is_dir():
         raise CaseError(f"features '{wanted.feature_folder}' is no local folder")
     prompts, path = read_prompts(source, first_seed=case.generation.seeds[0]), reference_path(wanted)
-    identity = identity_of(wanted.subject, prompts, features=wanted.feature_folder, threads=wanted.threads)
-    return Prepared(
+    prepared = Prepared(
         wanted=wanted,
         prompts=prompts,
         reference=read_reference(path) if path is not None else None,
-        identity=identity,
+        identity=identity_of(wanted.subject, prompts, features=wanted.feature_folder, threads=wanted.threads),
     )
+    _check_reference(prepared, embedding_size(judge_folder(case.judge)))
+    check_bands(prepared, wanted.subject.thresholds_on("").evaluation)
+    return prepared
+
+
+def _check_reference(prepared: Prepared, embedding: int | None) -> None:
+    """Whether the reference is of the case's CLIP, and of any use."""
+    reference, path = prepared.reference, prepared.reference_source
+    if reference is None:
+        return
+    if reference.features is None and prepared.wanted.feature_folder is None:
+        raise CaseError(
+            f"{path}: has only what FID compares, and nothing computes it: give --features FOLDER, evaluation.features"
+            " in case.toml, or no reference"
+        )
+    if reference.features is not None and embedding is not None:
+        check_length(reference.features.shape[1], embedding)
+
+
+def check_bands(prepared: Prepared, bands: SetBand) -> None:
+    """
+    Whether there is what every band needs: a verdict on another could not be given, however many prompts are drawn.
+
+    Raises:
+        CaseError: There is not; names the band, and what to do.
+    """
+    reference, path = prepared.reference, prepared.reference_source
+    for name, limit in bands:
+        if limit is None:
+            continue
+        told = f"evaluation.{name} cannot be judged"
+        if name.endswith("_fid") and prepared.wanted.feature_folder is None:
+            raise CaseError(f"{told}: give --features FOLDER, or evaluation.features in case.toml")
+        if "_reference_" not in name:
+            continue
+        if reference is None:
+            raise CaseError(f"{told}: give --reference FILE, or evaluation.reference in case.toml")
+        if name.endswith("_fid") and reference.network is None:
+            raise CaseError(f"{told}: {path} holds no '{NETWORK}', and no '{MEAN}' with '{COVARIANCE}'")
+        if not name.endswith("_fid") and reference.features is None:
+            raise CaseError(f"{told}: {path} holds no '{FEATURES}'")

@@ -10,6 +10,8 @@ from nearlossless.cases.case import CaseError
 from nearlossless.evaluation.distances import Moments, Rows, cmmd, fid, kid
 
 FEATURES, NETWORK, MEAN, COVARIANCE = "features", "network", "mean", "covariance"
+_DIMENSIONS = {FEATURES: 2, NETWORK: 2, MEAN: 1, COVARIANCE: 2}
+_FLOATS = ("F16", "F32", "F64")  # as safetensors calls them
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,15 +31,19 @@ def read_reference(path: Path) -> Reference:
             and `covariance` (F, F) by the network that FID compares; one of the two is enough.
 
     Raises:
-        CaseError: It cannot be read, or holds none of them.
+        CaseError: It cannot be read, holds none of them, or one that nothing can be compared with.
     """
-    from safetensors import SafetensorError
-    from safetensors.numpy import load_file
+    from safetensors import SafetensorError, safe_open
 
     try:
-        found = load_file(path)
+        with safe_open(path, framework="numpy") as file:
+            names = [name for name in file.keys() if name in _DIMENSIONS]  # noqa: SIM118 - no mapping
+            dtypes = {name: file.get_slice(name).get_dtype() for name in names}
+            found = {name: file.get_tensor(name) for name in names if dtypes[name] in _FLOATS}
     except (OSError, SafetensorError) as error:
         raise CaseError(f"{path}: cannot be read as safetensors: {error}") from None
+    for name in dtypes.keys() - found.keys():
+        raise CaseError(f"{path}: '{name}' is {dtypes[name]}; of the kinds of numbers {', '.join(_FLOATS)} are read")
     network: np.ndarray | Moments | None = found.get(NETWORK)
     if network is None and MEAN in found and COVARIANCE in found:
         network = (found[MEAN], found[COVARIANCE])
@@ -48,12 +54,15 @@ def read_reference(path: Path) -> Reference:
 
 
 def _check_shapes(path: Path, found: Mapping[str, np.ndarray]) -> None:
-    dimensions = {FEATURES: 2, NETWORK: 2, MEAN: 1, COVARIANCE: 2}
-    for name, count in dimensions.items():
-        if name in found and (found[name].ndim != count or not np.isfinite(found[name]).all()):
-            raise CaseError(
-                f"{path}: '{name}' of shape {found[name].shape} has not {count} dimension(s) of finite numbers"
-            )
+    for name, values in found.items():
+        told = f"{path}: '{name}' of shape {values.shape}"
+        if values.ndim != _DIMENSIONS[name] or not values.size or not np.isfinite(values).all():
+            raise CaseError(f"{told} has not {_DIMENSIONS[name]} dimension(s) of finite numbers")
+        if name in (FEATURES, NETWORK) and len(values) < 2:
+            raise CaseError(f"{told} is of one picture; a set has two or more")
+    if MEAN in found and COVARIANCE in found and found[COVARIANCE].shape != 2 * found[MEAN].shape:
+        shapes = f"'{MEAN}' of shape {found[MEAN].shape} and '{COVARIANCE}' of shape {found[COVARIANCE].shape}"
+        raise CaseError(f"{path}: {shapes} are not (F,) and (F, F)")
 
 
 def write_reference(path: Path, features: Iterable[np.ndarray]) -> None:
@@ -88,7 +97,7 @@ def distances(
     if compiled_ND.shape[1]:
         found |= {"cmmd": cmmd(compiled_ND, baseline_ND), "kid": kid(compiled_ND, baseline_ND)}
         if reference is not None and reference.features is not None:
-            _check_length(reference.features.shape[1], compiled_ND.shape[1])
+            check_length(reference.features.shape[1], compiled_ND.shape[1])
             found["reference_cmmd"] = cmmd(compiled_ND, reference.features)
             found["reference_kid"] = kid(compiled_ND, reference.features)
             found["baseline_reference_cmmd"] = cmmd(baseline_ND, reference.features)
@@ -98,12 +107,18 @@ def distances(
         found["fid"] = fid(compiled_NF, baseline_NF)
         if reference is not None and reference.network is not None:
             other = reference.network if isinstance(reference.network, np.ndarray) else reference.network[1]
-            _check_length(other.shape[1], compiled_NF.shape[1])
+            check_length(other.shape[1], compiled_NF.shape[1])
             found["reference_fid"] = fid(compiled_NF, reference.network)
             found["baseline_reference_fid"] = fid(baseline_NF, reference.network)
     return found
 
 
-def _check_length(reference: int, own: int) -> None:
+def check_length(reference: int, own: int) -> None:
+    """
+    Whether a reference's features have as many numbers as those that they are compared with.
+
+    Raises:
+        CaseError: They have not.
+    """
     if reference != own:
         raise CaseError(f"the reference's features have {reference} numbers a picture, these {own}: of another model?")

@@ -36,8 +36,11 @@ class Subject:
     @cached_property
     def thresholds(self) -> Thresholds:
         """The thresholds in force on this machine."""
-        name = self.recipe_name if self.is_named else None
-        return self.case.thresholds_for(name, self.device, hardware_name(self.device))
+        return self.thresholds_on(hardware_name(self.device))
+
+    def thresholds_on(self, hardware: str) -> Thresholds:
+        """Those in force on a machine with this GPU, or these CPU instructions; of none of them where it is empty."""
+        return self.case.thresholds_for(self.recipe_name if self.is_named else None, self.device, hardware)
 
     @property
     def baseline_does_not_fit(self) -> str | None:

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from tests import evaluation_backends
 
+from nearlossless.environment import hardware_name
 from nearlossless.processes.environment import child_environment
 
 pytest.importorskip("pyarrow")
@@ -126,6 +127,16 @@ def test_prompt_that_kills_this_process_is_set_aside_at_the_third_start(
     record = json.loads((tmp_path / "results" / "evaluation.json").read_text(encoding="utf-8"))
     assert [prompt["prompt"] for prompt in record["set_aside"]] == [deadly]
     assert record["judged"] == 12
+
+
+def test_band_of_this_hardware_that_nothing_computes_is_refused(run: Any, baselines: Path, tmp_path: Path) -> None:
+    """Which hardware draws is known once a pipeline is built: exit code 2 then, and no prompt is drawn."""
+    with (baselines / "tiny" / "case.toml").open("a", encoding="utf-8") as file:
+        file.write(f'[overrides."{hardware_name("cpu")}".thresholds]\nevaluation = {{ max_fid = 1.0 }}\n')
+    code, output, _ = run("same")
+    assert code == 2
+    assert "evaluation.max_fid cannot be judged" in output
+    assert not list(results_in(tmp_path / "results"))
 
 
 def test_changed_prompts_and_other_recipes_are_refused(run: Any, prompts_file: Path) -> None:

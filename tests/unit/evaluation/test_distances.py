@@ -132,21 +132,51 @@ def test_written_reference_is_read(tmp_path: Path) -> None:
     assert np.array_equal(read, features(4))
 
 
-def test_unusable_references_are_named(tmp_path: Path) -> None:
-    """Missing, no safetensors, nothing known in it, the wrong shape, another model's."""
+@pytest.mark.parametrize(
+    ("found", "told"),
+    [
+        ({"weights": features(2)}, "holds no 'features'"),
+        ({MEAN: features(2)[0]}, "holds no 'features'"),
+        ({"features": features(2)[0]}, "has not 2 dimension"),
+        ({"features": features(0)}, "has not 2 dimension"),
+        ({"features": features(1)}, "is of one picture"),
+        ({"network": features(1)}, "is of one picture"),
+        ({"features": np.full((2, 3), np.nan, dtype=np.float32)}, "'features' .* finite numbers"),
+        ({"features": np.ones((2, 3), dtype=np.int32)}, "'features' is I32; .* F16, F32, F64 are read"),
+        ({MEAN: features(1)[0], COVARIANCE: features(7)}, r"\(8,\) and 'covariance' of shape \(7, 8\)"),
+        ({MEAN: features(1, size=7)[0], COVARIANCE: features(8)}, r"\(7,\) and 'covariance' of shape \(8, 8\)"),
+    ],
+)
+def test_unusable_references_are_named(tmp_path: Path, found: dict[str, np.ndarray], told: str) -> None:
+    """Nothing known in it, no set, other shapes, no fractions."""
     from safetensors.numpy import save_file
 
+    save_file(found, tmp_path / "r.safetensors")
+    with pytest.raises(CaseError, match=told):
+        read_reference(tmp_path / "r.safetensors")
+
+
+def test_reference_of_two_pictures_is_read(tmp_path: Path) -> None:
+    """The smallest set, of a network and by its moments too; what else the file holds, in any kind, is no matter."""
+    from safetensors.torch import save_file
+
+    path, two = tmp_path / "r.safetensors", torch.from_numpy(features(2))
+    save_file({"network": two, "notes": two.bfloat16()}, path)
+    assert isinstance(read_reference(path).network, np.ndarray)
+    save_file({MEAN: two.mean(0), COVARIANCE: two.T.cov()}, path)
+    assert isinstance(read_reference(path).network, tuple)
+    save_file({"features": two.bfloat16()}, path)
+    with pytest.raises(CaseError, match="'features' is BF16"):
+        read_reference(path)
+
+
+def test_unreadable_references_are_named(tmp_path: Path) -> None:
+    """Missing, no safetensors, another model's."""
     path = tmp_path / "r.safetensors"
     with pytest.raises(CaseError, match="cannot be read as safetensors"):
         read_reference(path)
     path.write_bytes(b"no safetensors")
     with pytest.raises(CaseError, match="cannot be read as safetensors"):
-        read_reference(path)
-    save_file({"weights": features(2)}, path)
-    with pytest.raises(CaseError, match="holds no 'features'"):
-        read_reference(path)
-    save_file({"features": features(2)[0]}, path)
-    with pytest.raises(CaseError, match="has not 2 dimension"):
         read_reference(path)
     write_reference(path, features(4, size=5))
     with pytest.raises(CaseError, match="of another model"):
