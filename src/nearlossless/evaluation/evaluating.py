@@ -11,7 +11,7 @@ from nearlossless.evaluation.engines import Engine
 from nearlossless.evaluation.figures import features_of
 from nearlossless.evaluation.judging import Judge
 from nearlossless.evaluation.preparing import Prepared, check_bands
-from nearlossless.evaluation.record import EvaluationRecord, PaceRecord, write_evaluation
+from nearlossless.evaluation.record import EvaluationRecord, PaceRecord, forget_evaluation, write_evaluation
 from nearlossless.evaluation.reference import Reference, distances
 from nearlossless.evaluation.running import draw_missing
 from nearlossless.evaluation.store import Store
@@ -58,6 +58,8 @@ def evaluate(
             store.confirm(fingerprint.picture.model_dump(mode="json"), fingerprint.stack)
             judge = new_judge(wanted.subject, fingerprint, len(prepared.prompts))
             check_bands(prepared, judge.thresholds.evaluation)
+            if store.count < len(prepared.prompts):
+                forget_evaluation(wanted.folder)
             pace = draw_missing(engine, store, prepared.prompts, judge, progress, stop_early=wanted.stop_early)
             progress.say("evaluation: distances between sets")
             found = _measured_distances(store, judge.count, prepared.reference)

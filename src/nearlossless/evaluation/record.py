@@ -104,3 +104,9 @@ def write_evaluation(record: EvaluationRecord, folder: Path) -> Path:
     path = folder / RECORD_FILE
     write_text(path, record.model_dump_json(indent=1) + "\n")
     return path
+
+
+def forget_evaluation(folder: Path) -> None:
+    """Remove the record and the page of what a results folder held before: it is about to hold more."""
+    for name in (RECORD_FILE, PAGE_FILE):  # in this order: a folder that has the record is finished
+        (folder / name).unlink(missing_ok=True)

@@ -76,6 +76,25 @@ def test_evaluation_without_its_page_is_not_finished(run: Any, monkeypatch: pyte
     assert (code, record["judged"], record["pace"]["prompts"]) == (0, 12, 0)
 
 
+def test_verdict_on_fewer_prompts_goes_before_more_are_drawn(
+    run: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Cut off where prompts were missing, a run leaves no former record or page; where none is missing both stay."""
+
+    def draw_missing(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    run("same")
+    monkeypatch.setattr(evaluating, "draw_missing", draw_missing)
+    code, _, record = run("same")
+    assert (code, record["judged"]) == (10, 12)
+    assert (tmp_path / "results" / "report.html").exists()
+    (tmp_path / "results" / "blocks" / "000000.parquet").unlink()
+    code, _, record = run("same")
+    assert (code, record) == (10, {})
+    assert not (tmp_path / "results" / "report.html").exists()
+
+
 def test_recipe_that_fails_at_some_prompts_is_a_regression(run: Any) -> None:
     """Exit code 1, and the reason names a prompt and what was raised."""
     code, output, record = run("failing")
