@@ -79,7 +79,7 @@ class RayEngine:
         except ImportError:
             raise BackendUnavailable("--engine ray needs Ray: pip install 'nearlossless[ray]'") from None
         self._ray = ray
-        options: dict[str, Any] = {"log_to_driver": False, "include_dashboard": False}
+        options: dict[str, Any] = {"log_to_driver": False, "include_dashboard": False, "address": "local"}  # a new one
         if self._address is not None:
             _check_address(self._address)
             options = {"log_to_driver": False, "address": self._address}

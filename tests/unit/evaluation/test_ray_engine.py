@@ -109,6 +109,17 @@ def test_deaths_of_workers_and_of_a_node_lose_and_repeat_nothing_else(
     assert 3 <= deaths(told) <= 4
 
 
+def test_without_an_address_no_cluster_is_joined(cluster: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that runs on this machine already is somebody else's, who may end it."""
+    import ray
+
+    engine = light_engine(cluster, tmp_path, [], monkeypatch)
+    engine._address, engine._wanted = None, 1
+    with closing(engine):
+        engine.start()
+        assert ray.get_runtime_context().gcs_address != cluster.address
+
+
 def draw_missing(engine: RayEngine, folder: Path, *, stop_at: int = 0) -> set[int]:
     """Draw what the folder lacks, stopped as the command is after so many results; what it has then."""
     with Store(folder, IDENTITY) as store, suppress(KeyboardInterrupt), closing(engine):
