@@ -5,13 +5,17 @@ from typing import Any
 MOST_OVERHEAD = 0.03
 MOST_GROWTH_BYTES = 100  # a prompt, of peak memory: six figures for the quantiles; its features lie on disk
 MIB = 1024**2
+ONE_WORKER = "ray, 1 worker"
 
 
 def missed(found: dict[str, Any]) -> list[str]:
     """Promises that the figures break; of parts that were not measured none."""
-    told = []
-    if "speed" in found and found["speed"]["overhead"] > MOST_OVERHEAD:
-        told.append(f"overhead {found['speed']['overhead']:.1%}, at most {MOST_OVERHEAD:.0%}")
+    overheads = {name: found.get("speed", {}).get(name, 0.0) for name in ("overhead", "ray_overhead")}
+    told = [
+        f"{name.replace('_', ' ')} {overhead:.1%}, at most {MOST_OVERHEAD:.0%}"
+        for name, overhead in overheads.items()
+        if overhead > MOST_OVERHEAD
+    ]
     if "memory" in found and (growth := growth_bytes(found["memory"])) > MOST_GROWTH_BYTES:
         told.append(f"memory grows by {growth:.0f} bytes a prompt, at most {MOST_GROWTH_BYTES}")
     for name, row in found.get("calibration", {}).get("changes", {}).items():
@@ -43,6 +47,7 @@ def render(found: dict[str, Any]) -> str:
     parts = {"calibration": _calibration, "speed": _speed, "memory": _memory, "cost": _cost}
     for name, told in parts.items():
         lines += [*told(found[name]), ""] if name in found else []
+        lines += [_end(found), ""] if name == "speed" and found.keys() >= {"speed", "memory"} else []
     promises = found["missed"] or ["none"]
     return "\n".join([*lines, f"Promises missed: {'; '.join(promises)}.", ""])
 
@@ -77,7 +82,7 @@ def _speed(found: dict[str, Any]) -> list[str]:
         (
             f"The miniature, 128 px, 28 steps, one thread a worker. Bare loop and local engine draw"
             f" {found['prompts'] * found['rounds']} prompts, Ray's workers {found['prompts']} in each of"
-            f" {found['rounds']} rounds, of which the median stands here. Pipelines are built before the clock starts."
+            f" {found['rounds']} rounds, of which the median stands here. {_ray(found)}"
         ),
         "",
         "| | prompts a second |",
@@ -87,11 +92,39 @@ def _speed(found: dict[str, Any]) -> list[str]:
         (
             f"Overhead of the local engine over a bare loop that draws, compares and scores: {found['overhead']:.2%}"
             f" (standard error {found['overhead_error']:.2%}; at most {MOST_OVERHEAD:.0%}), of CPU seconds"
-            f" {found['cpu_overhead']:.2%}. It is that of a whole evaluation, from an empty results folder to one that"
-            " holds everything, beside a bare loop that draws each prompt with the same pipelines right before or right"
+            f" {found['cpu_overhead']:.2%}. The engine's time goes from an empty results folder to the last prompt's"
+            " result, kept and judged; the bare loop draws each prompt with the same pipelines right before or right"
             " after it, so that what slows the machine slows both."
         ),
     ]
+
+
+def _ray(found: dict[str, Any]) -> str:
+    """How Ray's figures were taken: formerly not beside a bare loop, and with a second worker that came later."""
+    slowest, fastest = (choose(found["prompts_per_s"][ONE_WORKER]) for choose in (min, max))
+    apart = (
+        f"Ray's rounds are not drawn beside a bare loop, and one worker's alone range from {slowest:.3f} to"
+        f" {fastest:.3f}: its rows tell what a second worker adds, not what Ray costs beside the others."
+    )
+    if "ray_overhead" not in found:
+        return f"{apart} That was not measured. Their clock starts when the first worker has built its pipelines."
+    return (
+        f"{apart} With one worker, and each prompt beside a bare loop, it costs {found['ray_overhead']:.2%} (standard"
+        f" error {found['ray_overhead_error']:.2%}; at most {MOST_OVERHEAD:.0%}). All pipelines are built before a"
+        " clock starts."
+    )
+
+
+def _end(found: dict[str, Any]) -> str:
+    """What comes on top of the overhead, by the number of prompts."""
+    bare_s = 1 / found["speed"]["median_prompts_per_s"]["bare loop"]
+    each_s = {int(count): row["seconds"] / int(count) for count, row in found["memory"]["runs"].items()}
+    told = [f"{1000 * each:.1f} s ({each / bare_s:.1%}) where they are {count:,}" for count, each in each_s.items()]
+    return (
+        "Not in it, and to be added for a whole evaluation: what follows the last prompt (distances, quantiles, hash,"
+        " plots, page). With results that are made up it takes, reading and keeping included, for each 1,000 prompts,"
+        f" and beside a bare loop's time: {', '.join(told)}."
+    )
 
 
 def _memory(found: dict[str, Any]) -> list[str]:

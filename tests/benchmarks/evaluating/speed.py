@@ -1,9 +1,10 @@
-"""Prompts a second: a bare loop beside the local engine, prompt by prompt; then Ray with one and two workers."""
+"""Prompts a second: a bare loop beside either engine, prompt by prompt; then Ray with one and two workers."""
 
 import json
 import math
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -11,14 +12,17 @@ from statistics import median, stdev
 from time import perf_counter, process_time
 from typing import Any, NamedTuple
 
-from nearlossless.environment import environment_variables
-from nearlossless.evaluation.command import Options, _subject, run
-from nearlossless.evaluation.engines import LocalEngine, fixed_threads
+from tests.benchmarks.evaluating.page import ONE_WORKER
+
+from nearlossless.environment import Fingerprint, environment_variables
+from nearlossless.evaluation.command import Options, _engine, _subject
+from nearlossless.evaluation.engines import Engine, LocalEngine, fixed_threads
 from nearlossless.evaluation.evaluating import new_judge
-from nearlossless.evaluation.pairs import build_drawer
-from nearlossless.evaluation.preparing import Wanted, prepare
+from nearlossless.evaluation.pairs import PairDrawer, build_drawer
+from nearlossless.evaluation.preparing import Prepared, Wanted, prepare
 from nearlossless.evaluation.prompts import Prompt
-from nearlossless.evaluation.running import draw_missing
+from nearlossless.evaluation.ray_engine import RayEngine
+from nearlossless.evaluation.running import Pace, draw_missing
 from nearlossless.evaluation.store import Store
 from nearlossless.miniature.world import held_out_scenes
 from nearlossless.processes.environment import child_environment
@@ -45,16 +49,16 @@ same = {{ backend = "{RECIPE}" }}
 live = {{ min_ssim = 0.98 }}
 evaluation = {{ max_clip_drop = 0.5, max_share_off = 0.01 }}
 """
-ONE_WORKER = "ray, 1 worker"
 SILENT = Progress(lambda _: None)
 
 
 def measure_speed(prompts: int, rounds: int) -> dict[str, Any]:
     """
-    Prompts a second of each way, and what the engine adds to a bare loop.
+    Prompts a second of each way, and what an engine adds to a bare loop.
 
-    The overhead is that of a whole evaluation in one process, each prompt of which a bare loop draws too, right before
-    or right after it: what slows the machine slows both. Ray's workers draw the list by themselves, round by round.
+    The overhead is that of drawing, keeping and judging, not of what follows the last prompt; each prompt is drawn by a
+    bare loop too, right before or right after it: what slows the machine slows both. Then Ray's workers draw by
+    themselves, round by round. All pipelines are built before a clock starts.
     """
     workers_find = {"PYTHONPATH": child_environment({})["PYTHONPATH"]}  # the backend, as this process does
     with tempfile.TemporaryDirectory() as name, environment_variables(workers_find):
@@ -62,23 +66,25 @@ def measure_speed(prompts: int, rounds: int) -> dict[str, Any]:
         (folder / "baselines" / "bench").mkdir(parents=True)
         (folder / "baselines" / "bench" / "case.toml").write_text(CASE, encoding="utf-8")
         options = _options(folder, _write_prompts(folder / "paired.jsonl", prompts * rounds))
-        pairs = _measure_pairs(options[ONE_WORKER], folder)
-        bare, local = pairs.bare, pairs.local
-        rates = {"bare loop": [prompts * rounds / bare.wall_s], "local": [prompts * rounds / local.wall_s]}
+        local, ray = _measure_local(options[ONE_WORKER], folder), _measure_ray(options[ONE_WORKER], folder)
+        paired = {"bare loop": local.bare, "local": local.engine}
+        rates = {way: [prompts * rounds / taken.wall_s] for way, taken in paired.items()}
         chosen = _write_prompts(folder / "prompts.jsonl", prompts)
         for number in range(rounds):
             for way, wanted in options.items():
                 results = folder / f"{wanted.workers}-{number}"
-                record, _ = run(replace(wanted, prompts=str(chosen), results=results), SILENT)
-                rates.setdefault(way, []).append(record.pace.prompts / record.pace.seconds)
+                pace = _measure_round(replace(wanted, prompts=str(chosen)), results)
+                rates.setdefault(way, []).append(pace.prompts / pace.seconds)
     return {
         "prompts": prompts,
         "rounds": rounds,
         "prompts_per_s": rates,
         "median_prompts_per_s": {way: median(values) for way, values in rates.items()},
-        "overhead": local.wall_s / bare.wall_s - 1,
-        "overhead_error": pairs.error,
-        "cpu_overhead": local.cpu_s / bare.cpu_s - 1,
+        "overhead": local.overhead,
+        "overhead_error": local.error,
+        "cpu_overhead": local.engine.cpu_s / local.bare.cpu_s - 1,
+        "ray_overhead": ray.overhead,
+        "ray_overhead_error": ray.error,
     }
 
 
@@ -121,20 +127,73 @@ def _sum(taken: Sequence[Taken]) -> Taken:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pairs:
-    """What a bare loop took, and what an evaluation took from an empty results folder to one that holds everything."""
+    """What a bare loop took, and what an engine took from an empty results folder to the last prompt's result."""
 
     bare: Taken
-    local: Taken
+    engine: Taken
     error: float  # standard error of the ratio, from prompt to prompt
 
+    @property
+    def overhead(self) -> float:
+        """Of the engine, in seconds by the clock."""
+        return self.engine.wall_s / self.bare.wall_s - 1
 
-def _measure_pairs(options: Options, folder: Path) -> Pairs:
-    prepared = prepare(Wanted(subject=_subject(options), folder=folder, prompts=options.prompts, threads=1))
+
+def _prepared(options: Options, folder: Path) -> Prepared:
+    return prepare(Wanted(subject=_subject(options), folder=folder, prompts=options.prompts, threads=1))
+
+
+def _drawer(prepared: Prepared) -> PairDrawer:
     with fixed_threads(1):
-        drawer = build_drawer(prepared.wanted.subject, None, SILENT)
+        return build_drawer(prepared.wanted.subject, None, SILENT)
+
+
+def _measure_local(options: Options, folder: Path) -> Pairs:
+    """The local engine and the bare loop draw with the same pipelines."""
+    prepared = _prepared(options, folder / "local")
+    drawer = _drawer(prepared)
     engine = LocalEngine(lambda: drawer, settings=partial(fixed_threads, 1))
+    return _measure_pairs(prepared, engine, engine.start(), drawer, ahead=0)
+
+
+def _measure_ray(options: Options, folder: Path) -> Pairs:
+    """The bare loop draws in this process while Ray's one worker has nothing to do, and the other way round."""
+    prepared = _prepared(options, folder / "ray")
+    drawer = _drawer(prepared)
+    with _ray_engine(options, prepared) as (engine, fingerprint):
+        return _measure_pairs(prepared, engine, fingerprint, drawer, ahead=1)
+
+
+def _measure_round(options: Options, folder: Path) -> Pace:
+    prepared = _prepared(options, folder)
+    with _ray_engine(options, prepared) as (engine, fingerprint):
+        return _draw(prepared, engine, fingerprint, prepared.prompts)
+
+
+@contextmanager
+def _ray_engine(options: Options, prepared: Prepared) -> Iterator[tuple[RayEngine, Fingerprint]]:
+    """Started, with as many workers ready as there is room for."""
+    engine = _engine(options, prepared.wanted, SILENT)
+    assert isinstance(engine, RayEngine)
+    with closing(engine):
+        fingerprint = engine.start()
+        while len(engine._idle) < min(engine.workers, engine._room()):
+            engine._look()
+        yield engine, fingerprint
+
+
+def _draw(prepared: Prepared, engine: Engine, fingerprint: Fingerprint, prompts: Iterable[Prompt]) -> Pace:
+    with Store(prepared.wanted.folder, prepared.identity) as store:
+        judge = new_judge(prepared.wanted.subject, fingerprint, len(prepared.prompts))
+        return draw_missing(engine, store, prompts, judge, SILENT, stop_early=False)
+
+
+def _measure_pairs(
+    prepared: Prepared, engine: Engine, fingerprint: Fingerprint, drawer: PairDrawer, *, ahead: int
+) -> Pairs:
+    """An engine that draws one prompt at a time, and asks for so many more before it draws one."""
     bare: list[Taken] = []
-    local: list[Taken] = []  # from the moment the engine is given a prompt until it asks for the next
+    between: list[Taken] = []  # from the moment the engine is given a prompt until it asks for the next
 
     def draw_bare(prompt: Prompt) -> None:
         start = _now()
@@ -150,14 +209,12 @@ def _measure_pairs(options: Options, folder: Path) -> Pairs:
             try:
                 yield prompt
             finally:  # after the last one nobody asks for more
-                local.append(_between(start, _now()))
+                between.append(_between(start, _now()))
                 if not number % 2:
                     draw_bare(prompt)
 
     start = _now()
-    with Store(folder / "local", prepared.identity) as store:
-        judge = new_judge(prepared.wanted.subject, engine.start(), len(prepared.prompts))
-        draw_missing(engine, store, given(), judge, SILENT, stop_early=False)
+    _draw(prepared, engine, fingerprint, given())
     whole, in_bare = _between(start, _now()), _sum(bare)
-    ratios = [one.wall_s / other.wall_s for one, other in zip(local, bare, strict=True)]
-    return Pairs(bare=in_bare, local=_between(in_bare, whole), error=stdev(ratios) / math.sqrt(len(ratios)))
+    ratios = [one.wall_s / other.wall_s for one, other in zip(between[ahead:], bare, strict=False)]
+    return Pairs(bare=in_bare, engine=_between(in_bare, whole), error=stdev(ratios) / math.sqrt(len(ratios)))
