@@ -5,6 +5,7 @@ import re
 import shlex
 import subprocess
 import sys
+import tomllib
 from collections.abc import Callable
 from configparser import ConfigParser
 from pathlib import Path
@@ -101,6 +102,18 @@ def test_pull_requests_only_read_the_history() -> None:
     only_read = "${{ github.event_name == 'pull_request' && '--history-read-only' || '' }}"
     assert step["env"]["HISTORY_OPTION"] == only_read
     assert step["run"].split()[-1] == "$HISTORY_OPTION"  # without quotes: where it is empty, it is no word
+
+
+def test_every_claimed_python_is_tested() -> None:
+    """CI runs tox under each version of Python that the package's classifiers name, and the env is that version's."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    claimed = {name.rpartition(" ")[2] for name in project["classifiers"] if "Python :: 3." in name}
+    matrix = load(ROOT / ".github" / "workflows" / "ci.yml")["jobs"]["test"]["strategy"]["matrix"]
+    assert {*matrix["python"], *(each["python"] for each in matrix["include"])} == claimed
+    tox = ConfigParser(interpolation=None)
+    tox.read(ROOT / "tox.ini")
+    for each in matrix["include"]:
+        assert tox[f"testenv:{each['env']}"]["base_python"] == f"python{each['python']}"
 
 
 def test_release_waits_for_the_gates() -> None:
