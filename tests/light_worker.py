@@ -30,7 +30,7 @@ class LightWorker:
             attention="none",
         )
         timing = TimingIdentity(picture=picture, device_uuid=None, power_limit_w=None, cpu="cpu", threads=1)
-        return Fingerprint(timing=timing, stack={})
+        return Fingerprint(timing=timing, stack={"niceness": str(os.nice(0))})
 
     def draw(self, prompt: Prompt, _: Rank | None) -> Drawn:
         """Leave a mark, then die or answer."""

@@ -74,6 +74,7 @@ class RayEngine:
 
     def _join(self) -> None:
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+        os.environ.setdefault("RAY_worker_niceness", "0")  # by default workers of its own give way to all else
         try:
             import ray
         except ImportError:

@@ -110,13 +110,13 @@ def test_deaths_of_workers_and_of_a_node_lose_and_repeat_nothing_else(
 
 
 def test_without_an_address_no_cluster_is_joined(cluster: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """One that runs on this machine already is somebody else's, who may end it."""
+    """One that runs here already may be ended by whoever began it; workers of an own cluster give way to nothing."""
     import ray
 
     engine = light_engine(cluster, tmp_path, [], monkeypatch)
     engine._address, engine._wanted = None, 1
     with closing(engine):
-        engine.start()
+        assert engine.start().stack == {"niceness": str(os.nice(0))}
         assert ray.get_runtime_context().gcs_address != cluster.address
 
 
