@@ -8,6 +8,7 @@ from nearlossless.history.changes import LEAST_RUNS, Change, find_changes
 from nearlossless.history.figures import Figure
 from nearlossless.history.tracks import Point, Track, differences
 
+UNSEARCHED = "changes were not looked for: pip install 'nearlossless[history]'"
 _NEAR = 2  # runs: so far a step may be misdated
 
 
@@ -37,10 +38,15 @@ def shown_time(point: Point) -> str:
     return point.started.strftime("%Y-%m-%d %H:%M")
 
 
+def can_search() -> bool:
+    """Whether what finds changes is installed."""
+    return find_spec("ruptures") is not None
+
+
 def unsearched(runs: int) -> str | None:
     """Why no changes are looked for in so many runs; None where they are."""
-    if find_spec("ruptures") is None:
-        return "changes were not looked for: pip install 'nearlossless[history]'"
+    if not can_search():
+        return UNSEARCHED
     return f"fewer than {LEAST_RUNS} runs are not searched for changes" if runs < LEAST_RUNS else None
 
 

@@ -2,12 +2,11 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 
 from nearlossless.history.changes import LEAST_RUNS
 from nearlossless.history.figures import FIGURES
-from nearlossless.history.findings import findings
+from nearlossless.history.findings import UNSEARCHED, can_search, findings
 from nearlossless.history.plot import Row, plot
 from nearlossless.history.store import newest
 from nearlossless.history.tracks import Wanted, line_up
@@ -37,7 +36,7 @@ def review(store: Path, look: Look, say: Callable[[str], None], warn: Callable[[
     tracks, skipped = line_up(loaded.entries, look.wanted)
     for reason in (*loaded.skipped, *skipped):
         warn(printable(f"left out: {reason}"))
-    can_search = find_spec("ruptures") is not None
+    is_searched = can_search()
     rows: list[Row] = []
     for track in tracks:
         chosen = [figure for name, figure in FIGURES.items() if name in look.figures or not look.figures]
@@ -47,21 +46,21 @@ def review(store: Path, look: Look, say: Callable[[str], None], warn: Callable[[
             if figure.is_time == track.holds_times
             and any(figure.read(point.subject) is not None for point in track.points)
         ]
-        found = [(track, figure, findings(track, figure) if can_search else []) for figure in figures]
+        found = [(track, figure, findings(track, figure) if is_searched else []) for figure in figures]
         if found:
             say(render_track(track, figures, [each for row in found for each in row[2]], colour=colour) + "\n")
         rows += found
-    say(_summary(len(loaded.entries), sum(len(row[2]) for row in rows), can_search=can_search, rows=rows))
+    say(_summary(len(loaded.entries), sum(len(row[2]) for row in rows), is_searched=is_searched, rows=rows))
     if look.plot is not None:
         plot(rows, look.plot)
         say(f"plot: {look.plot}")
 
 
-def _summary(runs: int, changes: int, *, can_search: bool, rows: Sequence[Row]) -> str:
+def _summary(runs: int, changes: int, *, is_searched: bool, rows: Sequence[Row]) -> str:
     if not rows:
         return f"{runs} run(s) loaded, none of which measured what was asked for"
-    if not can_search:
-        return f"{runs} run(s); changes were not looked for: pip install 'nearlossless[history]'"
+    if not is_searched:
+        return f"{runs} run(s); {UNSEARCHED}"
     short = sum(len(track.usable(figure)) < LEAST_RUNS for track, figure, _ in rows)
     searched = f"{runs} run(s), {changes} change(s) in {len(rows) - short} series"
     return f"{searched}; {short} series of fewer than {LEAST_RUNS} runs not searched" if short else searched

@@ -11,7 +11,7 @@ from tests.unit.history.conftest import Night
 from typer.testing import CliRunner
 
 from nearlossless.cli import app
-from nearlossless.history import review
+from nearlossless.history import findings
 from nearlossless.history.store import append
 
 NIGHTS = 24
@@ -108,7 +108,7 @@ def test_plot_without_a_change_marks_none(store: Path, tmp_path: Path) -> None:
 
 def test_without_ruptures_the_table_remains(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where the extra is not installed, it is said that no change was looked for, and how to get it."""
-    monkeypatch.setattr(review, "find_spec", lambda _name: None)
+    monkeypatch.setattr(findings, "find_spec", lambda _name: None)
     output = run(store).output
     assert "changes were not looked for: pip install 'nearlossless[history]'" in output
     assert "changes between" not in output
