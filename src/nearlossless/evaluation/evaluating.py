@@ -3,10 +3,8 @@
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from nearlossless.cases.case import CaseError
 from nearlossless.cases.waivers import waive
 from nearlossless.environment import Fingerprint
-from nearlossless.evaluation.distances import most_kid
 from nearlossless.evaluation.engines import Engine
 from nearlossless.evaluation.figures import features_of
 from nearlossless.evaluation.judging import Judge
@@ -16,7 +14,6 @@ from nearlossless.evaluation.reference import Reference, distances
 from nearlossless.evaluation.running import draw_missing
 from nearlossless.evaluation.store import Store
 from nearlossless.evaluation.summary import summarize
-from nearlossless.metrics.clip import embedding_size, judge_folder
 from nearlossless.progress import Progress
 from nearlossless.record import now
 from nearlossless.report.evaluation import write_evaluation_page
@@ -48,7 +45,7 @@ def evaluate(
         test: What asks, for the record.
 
     Raises:
-        CaseError: The folder holds another run, a pipeline cannot be built, or a band is of what is not computed.
+        CaseError: The folder holds another run, a pipeline cannot be built, or a band could not be judged or fail.
         BackendError, BackendUnavailable, BaselineError, BaselineChanged: As `build_drawer`.
     """
     started, wanted = now(), prepared.wanted
@@ -85,24 +82,9 @@ def evaluate(
 
 
 def new_judge(subject: Subject, fingerprint: Fingerprint, total: int) -> Judge:
-    """
-    A judge of so many prompts, under what the case requires of the recipe where its workers run.
-
-    Raises:
-        CaseError: A band can never fail.
-    """
+    """A judge of so many prompts, under what the case requires of the recipe where its workers run."""
     thresholds = subject.thresholds_on(fingerprint.picture.hardware)
-    if subject.case.judge is not None and thresholds.evaluation.max_kid is not None:
-        _check_kid_can_fail(thresholds.evaluation.max_kid, embedding_size(judge_folder(subject.case.judge)))
     return Judge(thresholds=thresholds, alpha=subject.case.sampling.alpha, total=total)
-
-
-def _check_kid_can_fail(ceiling: float, size: int | None) -> None:
-    if size is not None and ceiling >= most_kid(size):
-        raise CaseError(
-            f"max_kid {ceiling:g} can never fail: the KID of this judge's embeddings, of {size} numbers each,"
-            f" is at most {most_kid(size):.3g}, that of opposite ones"
-        )
 
 
 def _measured_distances(store: Store, judged: int, reference: Reference | None) -> dict[str, float]:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from nearlossless.cases.case import CaseError
 from nearlossless.evaluation.bands import SetBand
+from nearlossless.evaluation.distances import most_kid
 from nearlossless.evaluation.identity import RunIdentity, identity_of
 from nearlossless.evaluation.parquet import check_installed
 from nearlossless.evaluation.prompts import PromptSet, read_prompts
@@ -53,6 +54,12 @@ class Prepared:
         """The file that other pictures' statistics came from."""
         return reference_path(self.wanted)
 
+    @property
+    def embedding_size(self) -> int | None:
+        """How many numbers an embedding of the case's judge has; None where there is no telling."""
+        judge = self.wanted.subject.case.judge
+        return embedding_size(judge_folder(judge)) if judge is not None else None
+
 
 def reference_path(wanted: Wanted) -> Path | None:
     """The file of reference statistics, if there is one."""
@@ -87,14 +94,14 @@ def prepare(wanted: Wanted) -> Prepared:
         reference=read_reference(path) if path is not None else None,
         identity=identity_of(wanted.subject, prompts, features=wanted.feature_folder, threads=wanted.threads),
     )
-    _check_reference(prepared, embedding_size(judge_folder(case.judge)))
+    _check_reference(prepared)
     check_bands(prepared, wanted.subject.thresholds_on("").evaluation)
     return prepared
 
 
-def _check_reference(prepared: Prepared, embedding: int | None) -> None:
+def _check_reference(prepared: Prepared) -> None:
     """Whether the reference is of the case's CLIP, and of any use."""
-    reference, path = prepared.reference, prepared.reference_source
+    reference, path, embedding = prepared.reference, prepared.reference_source, prepared.embedding_size
     if reference is None:
         return
     if reference.features is None and prepared.wanted.feature_folder is None:
@@ -106,13 +113,23 @@ def _check_reference(prepared: Prepared, embedding: int | None) -> None:
         check_length(reference.features.shape[1], embedding)
 
 
+def _check_kid_can_fail(ceiling: float, size: int) -> None:
+    if ceiling >= most_kid(size):
+        raise CaseError(
+            f"max_kid {ceiling:g} can never fail: the KID of this judge's embeddings, of {size} numbers each,"
+            f" is at most {most_kid(size):.3g}, that of opposite ones"
+        )
+
+
 def check_bands(prepared: Prepared, bands: SetBand) -> None:
     """
-    Whether there is what every band needs: a verdict on another could not be given, however many prompts are drawn.
+    Whether every band can be judged, and can fail: drawing any number of prompts would not change that.
 
     Raises:
-        CaseError: There is not; names the band, and what to do.
+        CaseError: One of them cannot; names the band, and what to do.
     """
+    if bands.max_kid is not None and prepared.embedding_size is not None:
+        _check_kid_can_fail(bands.max_kid, prepared.embedding_size)
     reference, path = prepared.reference, prepared.reference_source
     for name, limit in bands:
         if limit is None:
